@@ -1,0 +1,1 @@
+"""From words to calls: one module a noun, no logic."""

@@ -1,0 +1,1 @@
+"""From a source to a versioned ``Dataset``: read, clean, validate, split, describe."""

@@ -1,0 +1,1 @@
+"""From a base name to a checked tokenizer and model."""

@@ -1,0 +1,1 @@
+"""From a ``Recipe`` to steps run, skipped or resumed."""

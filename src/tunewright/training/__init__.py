@@ -1,0 +1,1 @@
+"""From a ``Dataset`` and a base to a ``Candidate``."""
