@@ -1,0 +1,159 @@
+"""Walk the table of steps in one process: skip what is unchanged, run the rest, record each as it ends.
+
+DVC decides what changed; this module only asks. A step that is killed leaves no record, so the next run starts with
+it, and what the step had saved of itself (a checkpoint) lets it go on.
+"""
+
+from __future__ import annotations
+
+import importlib
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from tunewright.pipeline.dvc import Records, open_records
+from tunewright.pipeline.dvcfile import FINGERPRINT, write_pipeline
+from tunewright.pipeline.job import Job
+from tunewright.pipeline.steps import SOURCE, Step, select
+from tunewright.support.console import say
+from tunewright.support.errors import InputError
+from tunewright.support.files import write_json
+from tunewright.support.locks import locked
+
+if TYPE_CHECKING:
+    from tunewright.config.schema import Recipe
+    from tunewright.support.paths import ProjectPaths
+
+State = Literal["ran", "skipped", "would run", "would be skipped"]
+
+
+@dataclass(frozen=True, slots=True)
+class StepResult:
+    """What became of one step."""
+
+    name: str
+    state: State
+    reasons: tuple[str, ...]
+    """Why it ran; empty when it was skipped."""
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Choice:
+    """Which steps to walk, and how."""
+
+    start: str | None = None
+    only: str | None = None
+    force: bool = False
+    dry_run: bool = False
+
+
+def run(recipe: Recipe, paths: ProjectPaths, choice: Choice | None = None) -> tuple[StepResult, ...]:
+    """Run the pipeline of a project.
+
+    Args:
+        recipe: The composed recipe; it is written to ``params.json``.
+        paths: The project.
+        choice: Which steps, and whether to run unchanged ones or none at all.
+
+    Returns:
+        One result a selected step, in order.
+
+    Raises:
+        InputError: When the source is missing or a step refuses its input.
+        TunewrightError: When a step fails.
+    """
+    choice = choice or Choice()
+    steps = select(start=choice.start, only=choice.only)
+    with locked(paths.state / "run.lock", what="the run of this project"):
+        write_pipeline(paths.root, recipe, source_dependencies(recipe, paths))
+        with open_records(paths.root) as records:
+            walk = _plan if choice.dry_run else _walk
+            return tuple(walk(steps, Job(recipe, paths), records, force=choice.force))
+
+
+def run_step(name: str, job: Job) -> None:
+    """Call one step's function; this is what ``tunewright step NAME`` and so ``dvc repro`` do."""
+    (step,) = select(only=name)
+    function_of(step)(job)
+
+
+def function_of(step: Step) -> Callable[[Job], None]:
+    """Import the function that a step names."""
+    module, _, name = step.function.partition(":")
+    function: Callable[[Job], None] = getattr(importlib.import_module(module), name)
+    return function
+
+
+def source_dependencies(recipe: Recipe, paths: ProjectPaths) -> tuple[str, ...]:
+    """Return the paths that stand for the source in ``dvc.yaml``; a remote one gets a fingerprint file.
+
+    Raises:
+        InputError: When no source is set, it doesn't exist, or it can't be reached.
+    """
+    from tunewright.data.sources import fingerprint, local_files
+
+    if not recipe.data.source:
+        raise InputError(
+            "is not set",
+            place="data.source",
+            mend="give a file, folder, URL or data set id: `tunewright run data.source=PATH`, or set it in configs/",
+        )
+    files = local_files(recipe.data, base_dir=paths.root)
+    if files:
+        return tuple(_relative(str(file.resolve()), paths) for file in files)
+    identity = fingerprint(recipe.data, base_dir=paths.root)
+    path = paths.root / FINGERPRINT
+    write_json(path, {"source": recipe.data.source, **identity})
+    return (FINGERPRINT,)
+
+
+def _relative(file: str, paths: ProjectPaths) -> str:
+    root = f"{paths.root}/"
+    return file.removeprefix(root) if file.startswith(root) else file
+
+
+def _walk(steps: tuple[Step, ...], job: Job, records: Records, *, force: bool) -> Iterator[StepResult]:
+    reasons_by_step = _reasons(steps, records, force=force)
+    for position, step in enumerate(steps, start=1):
+        reasons = reasons_by_step[step.name]
+        if not reasons:
+            yield StepResult(step.name, "skipped", (), 0.0)
+            continue
+        _refuse_missing_inputs(step, job)
+        say(f"[{position}/{len(steps)}] {step.name}: {step.summary}")
+        started = time.perf_counter()
+        function_of(step)(job)
+        records.commit(step.name)
+        reasons_by_step = _reasons(steps[position:], records, force=force)
+        yield StepResult(step.name, "ran", reasons, round(time.perf_counter() - started, 3))
+
+
+def _plan(steps: tuple[Step, ...], job: Job, records: Records, *, force: bool) -> Iterator[StepResult]:
+    """Say what would run and why, taking it that a step which runs gives something new."""
+    del job
+    new: dict[str, str] = {}
+    reasons_by_step = _reasons(steps, records, force=force)
+    for step in steps:
+        reasons = reasons_by_step[step.name]
+        upstream = tuple(f"{path} comes anew from {new[path]}" for path in step.takes if path in new)
+        reasons = tuple(each for each in reasons if each.split(" ")[0] not in new) + upstream
+        if reasons:
+            new |= dict.fromkeys(step.gives, step.name)
+        yield StepResult(step.name, "would run" if reasons else "would be skipped", reasons, 0.0)
+
+
+def _reasons(steps: tuple[Step, ...], records: Records, *, force: bool) -> dict[str, tuple[str, ...]]:
+    names = [step.name for step in steps]
+    return dict.fromkeys(names, ("forced",)) if force else records.changes(names)
+
+
+def _refuse_missing_inputs(step: Step, job: Job) -> None:
+    for path in step.takes:
+        if path != SOURCE and not (job.paths.root / path).exists():
+            raise InputError(
+                f"is missing, and step {step.name} reads it",
+                place=path,
+                mend="`tunewright run` without --from or --only makes it",
+            )

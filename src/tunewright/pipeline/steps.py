@@ -1,0 +1,160 @@
+"""The pipeline as data: one table of steps, from which everything else is derived.
+
+``dvc.yaml`` is generated from it, ``tunewright run`` walks it, and ``tunewright step NAME`` runs one of its functions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from tunewright.support.errors import InputError, nearest
+
+SOURCE = "data source"
+"""Stands for the user's source in ``Step.takes``: a local path, or the fingerprint file of a remote one."""
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One step: a function, the parts of the recipe that it reads, and the artefacts it takes and gives.
+
+    Paths are relative to the project. ``version`` rises when the function's result changes for the same input,
+    which makes the step run again in every project.
+    """
+
+    name: str
+    summary: str
+    function: str
+    params: tuple[str, ...]
+    takes: tuple[str, ...]
+    cached: tuple[str, ...] = ()
+    """Outputs whose bytes DVC keeps: data."""
+    plain: tuple[str, ...] = ()
+    """Outputs that git may keep as they are: pointers, figures, pages."""
+    version: int = 1
+
+    @property
+    def gives(self) -> tuple[str, ...]:
+        """Every output."""
+        return self.cached + self.plain
+
+
+READING = tuple(
+    f"data.{key}"
+    for key in (
+        "source", "format", "encoding", "delimiter", "quoting", "header", "text_column", "label_column",
+        "json_field", "hub_config", "hub_split", "revision", "max_rows", "shard_rows",
+    )
+)  # fmt: skip
+DATA = "data/processed"
+BASELINES = "reports/baselines"
+
+STEPS: tuple[Step, ...] = (
+    Step(
+        name="ingest",
+        summary="read the source into parquet shards",
+        function="tunewright.pipeline.data_steps:ingest",
+        params=READING,
+        takes=(SOURCE,),
+        cached=("data/interim/rows",),
+    ),
+    Step(
+        name="clean",
+        summary="clean the text",
+        function="tunewright.pipeline.data_steps:clean",
+        params=("data.cleaning",),
+        takes=("data/interim/rows",),
+        cached=("data/interim/clean",),
+    ),
+    Step(
+        name="validate",
+        summary="judge every row, set bad ones aside, find copies",
+        function="tunewright.pipeline.data_steps:validate",
+        params=("data.validation",),
+        takes=("data/interim/clean",),
+        cached=("data/interim/valid", "data/quarantine.jsonl"),
+    ),
+    Step(
+        name="split",
+        summary="freeze train, validation and test rows",
+        function="tunewright.pipeline.data_steps:split",
+        params=("data.split_by", "data.test_share", "data.validation_share", "data.shard_rows", "seed"),
+        takes=("data/interim/valid",),
+        cached=(DATA,),
+        plain=("reports/data.html",),
+    ),
+    Step(
+        name="check",
+        summary="check the base and its tokenizer, forecast time and memory",
+        function="tunewright.pipeline.model_steps:check",
+        params=("model", "training", "seed"),
+        takes=(DATA,),
+        plain=("reports/check.json",),
+    ),
+    Step(
+        name="baseline",
+        summary="measure the untouched base and the trivial baselines",
+        function="tunewright.pipeline.model_steps:baseline",
+        params=("model", "evaluation.baselines", "evaluation.latency_samples", "registry", "project", "seed"),
+        takes=(DATA,),
+        plain=(BASELINES, "models/base.json"),
+    ),
+    Step(
+        name="train",
+        summary="fine-tune, certify and log the candidate",
+        function="tunewright.pipeline.model_steps:train",
+        params=("model", "training", "evaluation.primary_metric", "registry", "project", "seed"),
+        takes=(DATA, "reports/check.json", "models/base.json"),
+        plain=("models/candidate.json",),
+    ),
+    Step(
+        name="evaluate",
+        summary="compare the candidate with the baselines on the frozen test rows",
+        function="tunewright.pipeline.model_steps:evaluate",
+        params=("evaluation", "seed"),
+        takes=(DATA, BASELINES, "models/candidate.json"),
+        plain=("reports/evaluation",),
+    ),
+    Step(
+        name="register",
+        summary="register base and candidate as model versions",
+        function="tunewright.pipeline.model_steps:register",
+        params=("registry", "project"),
+        takes=("models/base.json", "models/candidate.json", "reports/evaluation"),
+        plain=("models/registered.json",),
+    ),
+    Step(
+        name="promote",
+        summary="let the gate decide between challenger and champion",
+        function="tunewright.pipeline.model_steps:promote",
+        params=("evaluation.gate", "registry", "project"),
+        takes=(DATA, "reports/evaluation", BASELINES, "models/registered.json"),
+        plain=("reports/verdict.json",),
+    ),
+)
+
+BY_NAME = {step.name: step for step in STEPS}
+
+
+def find(name: str) -> Step:
+    """Return the step called ``name``.
+
+    Raises:
+        InputError: When there is none, naming the nearest.
+    """
+    if name not in BY_NAME:
+        known = ", ".join(BY_NAME)
+        raise InputError(
+            "no such step", place=f"'{name}'", mend=nearest(name, list(BY_NAME)) or f"known: {known}"
+        )
+    return BY_NAME[name]
+
+
+def select(*, start: str | None = None, only: str | None = None) -> tuple[Step, ...]:
+    """Return the steps from ``start`` on, or the one called ``only``; all by default."""
+    if start and only:
+        raise InputError("can't be used together", place="--from and --only", mend="give one of them")
+    if only:
+        return (find(only),)
+    if start:
+        return STEPS[STEPS.index(find(start)) :]
+    return STEPS
