@@ -7,6 +7,7 @@ refused with the nearest known one before anything runs.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 from pathlib import Path
 from typing import Any, get_args
 
@@ -90,23 +91,27 @@ def _checked(word: str, configs: Path | None) -> str:
         raise InputError("unknown key", place=key, mend=hint)
     if word.startswith("~"):
         return word
-    return f"++{key}={_quoted(value)}"
+    return f"++{key}={_quoted(key, value)}"
 
 
-def _quoted(value: str) -> str:
-    """Quote a value that Hydra's grammar would not read as one word (paths with blanks, addresses …)."""
-    from hydra.core.override_parser.overrides_parser import OverridesParser
-    from hydra.errors import OverrideParseException
-
-    if value and not any(sign in value for sign in " ?$()"):
-        try:
-            OverridesParser.create().parse_override(f"key={value}")
-        except OverrideParseException:
-            pass
-        else:
-            return value
+def _quoted(key: str, value: str) -> str:
+    """Quote the value of a text field, so that paths and addresses never meet Hydra's grammar."""
+    if key not in _text_keys() or value == "null":
+        return value
     escaped = value.replace("\\", "\\\\").replace("'", "\\'").replace("${", "\\${")
     return f"'{escaped}'"
+
+
+@cache
+def _text_keys(section: type[BaseModel] = Recipe, prefix: str = "") -> frozenset[str]:
+    """List the dotted keys whose value is text."""
+    keys: set[str] = set()
+    for name, field in section.model_fields.items():
+        if (inner := _section_of(field.annotation)) is not None:
+            keys |= _text_keys(inner, f"{prefix}{name}.")
+        elif str in (field.annotation, *get_args(field.annotation)):
+            keys.add(prefix + name)
+    return frozenset(keys)
 
 
 def _composed(words: Sequence[str], configs: Path | None) -> dict[str, Any]:
@@ -119,7 +124,7 @@ def _composed(words: Sequence[str], configs: Path | None) -> dict[str, Any]:
     from yaml import YAMLError
 
     folder = configs or PACKAGED
-    search = [f"hydra.searchpath=[pkg://{__package__}.groups]"] if configs else []
+    search = [f"hydra.searchpath=['file://{PACKAGED}']"] if configs else []
     place = str(folder / "config.yaml")
     GlobalHydra.instance().clear()
     try:

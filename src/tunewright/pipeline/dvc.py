@@ -64,14 +64,14 @@ def open_records(root: Path) -> Iterator[Records]:
         repo.close()
 
 
-def initialise(root: Path, *, with_git: bool) -> None:
-    """Make ``root`` a DVC repository unless it is one."""
+def initialise(root: Path) -> None:
+    """Make a git repository a DVC repository too, unless it is one."""
     from dvc.repo import Repo
 
     if (root / ".dvc").is_dir():
         return
     with _translated(str(root)):
-        Repo.init(str(root), no_scm=not with_git).close()
+        Repo.init(str(root)).close()
     with (root / ".dvc" / "config").open("a", encoding="utf-8") as config:
         config.write("[core]\n    analytics = false\n    check_update = false\n")
 

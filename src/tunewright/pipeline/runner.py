@@ -44,6 +44,7 @@ class Choice:
     """Which steps to walk, and how."""
 
     start: str | None = None
+    until: str | None = None
     only: str | None = None
     force: bool = False
     dry_run: bool = False
@@ -65,7 +66,7 @@ def run(recipe: Recipe, paths: ProjectPaths, choice: Choice | None = None) -> tu
         TunewrightError: When a step fails.
     """
     choice = choice or Choice()
-    steps = select(start=choice.start, only=choice.only)
+    steps = select(start=choice.start, until=choice.until, only=choice.only)
     with locked(paths.state / "run.lock", what="the run of this project"):
         write_pipeline(paths.root, recipe, source_dependencies(recipe, paths))
         with open_records(paths.root) as records:

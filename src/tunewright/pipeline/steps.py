@@ -149,12 +149,14 @@ def find(name: str) -> Step:
     return BY_NAME[name]
 
 
-def select(*, start: str | None = None, only: str | None = None) -> tuple[Step, ...]:
-    """Return the steps from ``start`` on, or the one called ``only``; all by default."""
-    if start and only:
+def select(
+    *, start: str | None = None, until: str | None = None, only: str | None = None
+) -> tuple[Step, ...]:
+    """Return the steps from ``start`` to ``until``, or the one called ``only``; all by default."""
+    if only and (start or until):
         raise InputError("can't be used together", place="--from and --only", mend="give one of them")
     if only:
         return (find(only),)
-    if start:
-        return STEPS[STEPS.index(find(start)) :]
-    return STEPS
+    first = STEPS.index(find(start)) if start else 0
+    last = STEPS.index(find(until)) if until else len(STEPS) - 1
+    return STEPS[first : last + 1]

@@ -1,0 +1,32 @@
+# Every target needs nothing but python3 and make; the first one called sets up.
+BIN := .venv/bin
+ROOT := $(CURDIR)
+
+.PHONY: help setup demo test lint bench clean
+
+help: ## say what there is
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
+
+setup: ## make .venv with everything
+	@python3 tools/make_venv.py
+
+demo: setup ## run the main job on bundled data: from raw messages to a promoted classifier
+	@test -f demo/configs/config.yaml || $(BIN)/tunewright init demo --demo
+	@cd demo && "$(ROOT)/$(BIN)/tunewright" run
+	@cd demo && "$(ROOT)/$(BIN)/tunewright" predict "where is my parcel, it should have come on monday" "you charged me twice!!"
+
+test: setup ## pass the tests
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --cov --cov-report=term $(PYTEST)
+
+lint: setup ## style, types, layers
+	@$(BIN)/ruff check src tests benchmarks tools
+	@$(BIN)/ruff format --check src tests benchmarks tools
+	@$(BIN)/mypy
+	@$(BIN)/lint-imports
+
+bench: setup ## measure: our defaults beside named baselines
+	@$(BIN)/python benchmarks/training.py
+	@$(BIN)/python benchmarks/startup.py
+
+clean: ## remove .venv and caches; never a project
+	@rm -rf .venv .pytest_cache .mypy_cache .ruff_cache .hypothesis .coverage .coverage.* .import_linter_cache

@@ -1,0 +1,63 @@
+"""The steps that give data: thin calls into the data room, with a line for the user after each."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from tunewright.support.console import say
+
+if TYPE_CHECKING:
+    from tunewright.pipeline.job import Job
+
+QUARANTINE = "data/quarantine.jsonl"
+
+
+def ingest(job: Job) -> None:
+    """Read the source into ``data/interim/rows`` and say how it was read."""
+    from tunewright.data.ingest import ingest as read
+
+    summary = read(job.recipe.data, base_dir=job.paths.root, out=job.paths.interim / "rows")
+    facts = summary.facts
+    how = ", ".join(part for part in (facts.format, facts.encoding, f"text in '{facts.text_column}'") if part)
+    say(f"    {summary.rows:,} rows ({how}, label in '{facts.label_column}')")
+    for note in facts.notes:
+        say(f"    note: {note}")
+
+
+def clean(job: Job) -> None:
+    """Clean ``data/interim/rows`` into ``data/interim/clean``."""
+    from tunewright.data.cleaning import clean as run_cleaning
+
+    counts = run_cleaning(
+        job.paths.interim / "rows", job.recipe.data.cleaning, out=job.paths.interim / "clean"
+    )
+    changed = ", ".join(f"{name} {count:,}" for name, count in counts.items() if count)
+    say(f"    rows changed: {changed or 'none'}")
+
+
+def validate(job: Job) -> None:
+    """Judge every row: good ones to ``data/interim/valid``, bad ones to the quarantine file."""
+    from tunewright.data.validation import validate as judge
+
+    summary = judge(
+        job.paths.interim / "clean",
+        job.recipe.data.validation,
+        out=job.paths.interim / "valid",
+        quarantine=job.paths.root / QUARANTINE,
+    )
+    aside = ", ".join(f"{reason} {count:,}" for reason, count in summary.quarantined.items())
+    say(f"    {summary.rows:,} good rows; set aside: {aside or 'none'}")
+
+
+def split(job: Job) -> None:
+    """Freeze the splits in ``data/processed`` and draw the data card."""
+    from tunewright.data.card import write_card
+    from tunewright.data.splitting import split as freeze
+
+    dataset = freeze(
+        job.paths.interim / "valid", job.recipe.data, seed=job.recipe.seed, out=job.paths.processed
+    )
+    write_card(dataset, job.paths.reports / "data.html")
+    sizes = ", ".join(f"{name} {rows:,}" for name, rows in dataset.manifest.splits.items())
+    leaks = ", ".join(f"{kind} {count}" for kind, count in dataset.manifest.leaks.items())
+    say(f"    {sizes}; on both sides: {leaks}")
