@@ -1,0 +1,165 @@
+"""Batches of texts of similar length, and what padding they cost.
+
+A batch costs as much as its longest text times its rows. Sorting the rows by length, cutting the sorted list
+into batches and shuffling the batches keeps the padding to a few per cent; a seeded jitter of the sort key makes
+other batches in every epoch. The longest batch of an epoch comes first, so that a lack of memory shows at once.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Literal
+
+from tunewright.support.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+LENGTH_JITTER = 0.1
+"""A text's length moves by up to this share before sorting: rows meet others in the next epoch."""
+
+
+@dataclass(frozen=True, slots=True)
+class Encoded:
+    """Rows as token ids, made once and kept in memory; lists run in parallel."""
+
+    ids: tuple[tuple[int, ...], ...]
+    labels: tuple[int, ...]
+    truncated: int
+    """Rows that were longer than the limit."""
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.ids)
+
+    def __getitem__(self, position: int) -> tuple[tuple[int, ...], int]:
+        """Return one row's token ids and class id."""
+        return self.ids[position], self.labels[position]
+
+    @property
+    def lengths(self) -> np.ndarray:
+        """Tokens of each row, int64, shape (rows,)."""
+        import numpy as np
+
+        return np.array([len(row) for row in self.ids], dtype=np.int64)
+
+
+def encode(
+    tokenizer: Any,  # noqa: ANN401
+    texts: Sequence[str],
+    labels: Sequence[int],
+    *,
+    limit: int,
+    split: str,
+) -> Encoded:
+    """Tokenise rows once, cut at ``limit`` tokens, special tokens included.
+
+    Raises:
+        InputError: When there are no rows.
+    """
+    if not texts:
+        raise InputError("has no rows", place=f"{split} split", mend="give more data or a smaller test_share")
+    full = tokenizer(list(texts), add_special_tokens=True, truncation=False, verbose=False)["input_ids"]
+    long = [position for position, row in enumerate(full) if len(row) > limit]
+    if long:
+        cut = tokenizer([texts[position] for position in long], truncation=True, max_length=limit)[
+            "input_ids"
+        ]
+        for position, row in zip(long, cut, strict=True):
+            full[position] = row
+    return Encoded(ids=tuple(map(tuple, full)), labels=tuple(labels), truncated=len(long))
+
+
+class Batches:
+    """The batches of every epoch, as lists of row positions; a batch sampler for a torch ``DataLoader``.
+
+    The same seed and epoch give the same batches, whatever ran before: a resumed training meets the rows that
+    the killed one would have met.
+
+    Args:
+        lengths: Tokens of each row.
+        batch_size: Rows a batch; the last cut of an epoch may hold fewer.
+        grouping: ``length_grouped``, or ``random`` for plain shuffling.
+        seed: Seed of all epochs.
+    """
+
+    def __init__(
+        self,
+        lengths: Sequence[int] | np.ndarray,
+        batch_size: int,
+        *,
+        grouping: Literal["length_grouped", "random"],
+        seed: int,
+    ) -> None:
+        import numpy as np
+
+        self.lengths = np.asarray(lengths, dtype=np.int64)
+        self.batch_size = batch_size
+        self.grouping = grouping
+        self.seed = seed
+        self.epoch = 0
+
+    def __len__(self) -> int:
+        """Return the batches of an epoch."""
+        return math.ceil(len(self.lengths) / self.batch_size)
+
+    def __iter__(self) -> Iterator[list[int]]:
+        """Walk over the current epoch."""
+        return iter(self.of_epoch(self.epoch))
+
+    def set_epoch(self, epoch: int) -> None:
+        """Choose the epoch, counted from 0, that iteration walks over."""
+        self.epoch = epoch
+
+    def of_epoch(self, epoch: int) -> list[list[int]]:
+        """Return the batches of one epoch in order; every row stands in exactly one of them."""
+        import numpy as np
+
+        random = np.random.default_rng((self.seed, epoch))
+        if self.grouping == "random":
+            return self._cut(random.permutation(len(self.lengths)))
+        jitter = random.uniform(1 - LENGTH_JITTER, 1 + LENGTH_JITTER, len(self.lengths))
+        # The shortest rows make the ragged batch: cutting starts at the long end.
+        batches = self._cut(np.argsort(-self.lengths * jitter, kind="stable"))
+        longest = max(range(len(batches)), key=lambda at: (self._cost(batches[at]), -at))
+        rest = [batches[at] for at in range(len(batches)) if at != longest]
+        return [batches[longest], *(rest[at] for at in random.permutation(len(rest)))]
+
+    def tokens(self, batch: Sequence[int]) -> tuple[int, int]:
+        """Return useful and computed tokens of a batch that is padded to its longest row."""
+        return int(self.lengths[list(batch)].sum()), self._cost(batch)
+
+    def _cut(self, order: np.ndarray) -> list[list[int]]:
+        return [order[at : at + self.batch_size].tolist() for at in range(0, len(order), self.batch_size)]
+
+    def _cost(self, batch: Sequence[int]) -> int:
+        return int(self.lengths[list(batch)].max()) * len(batch)
+
+
+@dataclass(frozen=True, slots=True)
+class Padding:
+    """Makes tensors of rows: a collator for a torch ``DataLoader``."""
+
+    pad_id: int
+    side: Literal["left", "right"] = "right"
+    to_length: int | None = None
+    """Pad to this many tokens; ``None`` pads to the longest row of the batch."""
+
+    def __call__(self, rows: Sequence[tuple[Sequence[int], int]]) -> dict[str, torch.Tensor]:
+        """Return ``input_ids`` and ``attention_mask``, int64 (rows, length), and ``labels``, int64 (rows,)."""
+        import numpy as np
+        import torch
+
+        width = self.to_length or max(len(ids) for ids, _ in rows)
+        tokens = np.full((len(rows), width), self.pad_id, dtype=np.int64)
+        mask = np.zeros_like(tokens)
+        for at, (ids, _) in enumerate(rows):
+            place = slice(width - len(ids), width) if self.side == "left" else slice(len(ids))
+            tokens[at, place] = ids
+            mask[at, place] = 1
+        labels = np.array([label for _, label in rows], dtype=np.int64)
+        arrays = {"input_ids": tokens, "attention_mask": mask, "labels": labels}
+        return {name: torch.from_numpy(array) for name, array in arrays.items()}

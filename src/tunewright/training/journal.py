@@ -1,0 +1,130 @@
+"""The journal of a training: every figure recorded, the best epoch, what it took; it survives a kill.
+
+The journal is written into each checkpoint and replayed to the recorder on resume, so that a run that was killed
+shows the same curves, from step 1 on, as one that was not.
+"""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from tunewright.support.errors import TunewrightError
+
+if TYPE_CHECKING:
+    from tunewright.training.recorder import Recorder
+
+NOT_IN_METRIC_NAMES = re.compile(r"[^A-Za-z0-9_\-. :/]")
+"""MLflow takes letters, digits, underscores, dashes, full stops, spaces, colons and slashes."""
+
+
+@dataclass(slots=True)
+class Journal:
+    """What has happened so far in a training; mutable, JSON-like throughout."""
+
+    log: list[dict[str, float]] = field(default_factory=list)
+    """Training figures every few steps, each with its ``step``."""
+    epochs: list[dict[str, float]] = field(default_factory=list)
+    """Validation figures after each epoch, with ``epoch`` and ``step``."""
+    best_score: tuple[float, float] | None = None
+    """Primary metric and negated validation loss of the best epoch: the loss breaks ties."""
+    best_step: int = 0
+    epochs_without_gain: int = 0
+    stopped_early: bool = False
+    samples: int = 0
+    useful_tokens: int = 0
+    padded_tokens: int = 0
+    seconds: float = 0.0
+    cpu_seconds: float = 0.0
+    peak_memory_bytes: int = 0
+
+    def add_log(self, recorder: Recorder, step: int, figures: Mapping[str, float]) -> None:
+        """Keep and record training figures."""
+        self.log.append({"step": step, **figures})
+        recorder.metrics(figures, step)
+
+    def add_epoch(self, recorder: Recorder, step: int, epoch: float, figures: Mapping[str, float]) -> None:
+        """Keep and record validation figures; the training loss last seen is kept beside them."""
+        loss = {"train/loss": self.log[-1]["train/loss"]} if self.log else {}
+        self.epochs.append({"epoch": epoch, "step": step, **loss, **figures})
+        recorder.metrics(figures, step)
+
+    def judge(self, step: int, score: tuple[float, float]) -> bool:
+        """Tell whether this epoch is the best so far, and remember."""
+        is_best = self.best_score is None or score > self.best_score
+        if is_best:
+            self.best_score, self.best_step, self.epochs_without_gain = score, step, 0
+        else:
+            self.epochs_without_gain += 1
+        return is_best
+
+    def replay(self, recorder: Recorder) -> None:
+        """Record again all that was recorded before the checkpoint."""
+        for entry in self.log:
+            recorder.metrics(
+                {name: value for name, value in entry.items() if name != "step"}, int(entry["step"])
+            )
+        for entry in self.epochs:
+            figures = {name: value for name, value in entry.items() if name.startswith("validation/")}
+            recorder.metrics(figures, int(entry["step"]))
+
+    def require_figures(self) -> None:
+        """Refuse a training that recorded nothing: it can't be judged.
+
+        Raises:
+            TunewrightError: When no training or no validation figure was recorded.
+        """
+        missing = [
+            name for name, entries in (("training", self.log), ("validation", self.epochs)) if not entries
+        ]
+        if missing:
+            raise TunewrightError(
+                f"nothing was recorded ({' and '.join(missing)} figures are missing)",
+                place="training",
+                mend="raise training.epochs or lower training.logging_steps",
+            )
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the journal as JSON values."""
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Journal:
+        """Return the journal that ``as_dict`` wrote."""
+        score = values["best_score"]
+        return cls(**{**values, "best_score": tuple(score) if score else None})
+
+
+@dataclass(slots=True)
+class Stopwatch:
+    """Adds wall and processor time to a journal, part by part."""
+
+    journal: Journal
+    _wall: float = field(default_factory=time.monotonic)
+    _processor: float = field(default_factory=time.process_time)
+
+    def lap(self) -> None:
+        """Add what has passed since the start or the last lap."""
+        wall, processor = time.monotonic(), time.process_time()
+        self.journal.seconds += wall - self._wall
+        self.journal.cpu_seconds += processor - self._processor
+        self._wall, self._processor = wall, processor
+
+
+def metric_names(prefix: str, labels: Sequence[str]) -> dict[str, str]:
+    """Return a metric name for each label, safe for MLflow and distinct.
+
+    Args:
+        prefix: Begins every name, such as ``validation/f1``.
+        labels: Label names as they are in the data.
+    """
+    names: dict[str, str] = {}
+    for label in labels:
+        name = f"{prefix}/{NOT_IN_METRIC_NAMES.sub('_', label).replace('/', '_').strip() or '_'}"
+        while name in names.values():
+            name += "_"
+        names[label] = name
+    return names

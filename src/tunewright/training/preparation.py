@@ -1,0 +1,108 @@
+"""Everything that a training needs, made from the recipe: rows as tokens, the model, batches, the machine."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from tunewright.models.adapters import add_lora
+from tunewright.models.loading import load_encoder
+from tunewright.models.tokenizers import load_tokenizer, text_limit
+from tunewright.training.batching import Batches, Encoded, Padding, encode
+from tunewright.training.hardware import Hardware, choose_hardware
+from tunewright.training.loss import class_weights
+
+if TYPE_CHECKING:
+    from tunewright.config.schema import Recipe
+    from tunewright.data.dataset import Dataset
+    from tunewright.models.catalogue import Base
+
+TYPICAL_PERCENTILE = 95
+
+
+@dataclass(frozen=True, slots=True)
+class Prepared:
+    """A training that could start now."""
+
+    recipe: Recipe
+    label_names: tuple[str, ...]
+    tokenizer: Any
+    """A Transformers tokenizer."""
+    model: Any
+    """A Transformers model for sequence classification in fp32, with adapters when asked for."""
+    limit: int
+    """Tokens a text is cut at."""
+    train: Encoded
+    validation: Encoded
+    batches: Batches
+    padding: Padding
+    weights: tuple[float, ...] | None
+    """Weight of each class in the loss."""
+    hardware: Hardware
+
+    @property
+    def steps_per_epoch(self) -> int:
+        """Optimiser steps of an epoch; the last one may gather fewer batches."""
+        return math.ceil(len(self.batches) / self.recipe.training.gradient_accumulation_steps)
+
+    @property
+    def total_steps(self) -> int:
+        """Optimiser steps of the whole training."""
+        return max(1, math.ceil(self.recipe.training.epochs * self.steps_per_epoch))
+
+    def window(self, step: int) -> list[list[int]]:
+        """Return the batches of an optimiser step, counted from 1 over all epochs."""
+        epoch, at = divmod(step - 1, self.steps_per_epoch)
+        size = self.recipe.training.gradient_accumulation_steps
+        return self.batches.of_epoch(epoch)[at * size : (at + 1) * size]
+
+    def tokens(self, batch: list[int]) -> tuple[int, int]:
+        """Return useful and computed tokens of a batch, as it is padded here."""
+        useful, computed = self.batches.tokens(batch)
+        return useful, computed if self.padding.to_length is None else self.padding.to_length * len(batch)
+
+
+def prepare(dataset: Dataset, base: Base, recipe: Recipe, *, hardware: Hardware | None = None) -> Prepared:
+    """Tokenise the rows once, load the model and choose how this machine computes.
+
+    Args:
+        dataset: The frozen splits; train and validation are read.
+        base: The base model.
+        recipe: All settings.
+        hardware: How to compute; ``None`` finds it out. A resumed training computes as it began.
+
+    Raises:
+        InputError: When a split is empty, or the machine lacks what the recipe asks for.
+    """
+    import numpy as np
+
+    training = recipe.training
+    label_names = dataset.label_names
+    tokenizer = load_tokenizer(base, recipe.model)
+    model = load_encoder(base, label_names, recipe.model, seed=recipe.seed)
+    limit = text_limit(model.config, tokenizer, recipe.model)
+    train, validation = (
+        encode(tokenizer, rows.texts, rows.labels, limit=limit, split=split)
+        for split, rows in ((split, dataset.examples(split)) for split in ("train", "validation"))
+    )
+    if training.method == "lora":
+        model = add_lora(model, training.lora, seed=recipe.seed)
+    typical = int(np.percentile(train.lengths, TYPICAL_PERCENTILE))
+    return Prepared(
+        recipe=recipe,
+        label_names=label_names,
+        tokenizer=tokenizer,
+        model=model,
+        limit=limit,
+        train=train,
+        validation=validation,
+        batches=Batches(train.lengths, training.batch_size, grouping=training.batching, seed=recipe.seed),
+        padding=Padding(
+            pad_id=tokenizer.pad_token_id,
+            side=tokenizer.padding_side,
+            to_length=limit if training.padding == "max_length" else None,
+        ),
+        weights=class_weights(train.labels, len(label_names), training.class_weights),
+        hardware=hardware or choose_hardware(training, typical_length=typical),
+    )

@@ -1,0 +1,175 @@
+"""Watches a training while it runs: records it, judges each epoch, keeps the best weights, seals checkpoints."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tunewright.support.console import say
+from tunewright.training.checkpoints import (
+    BEST,
+    FINISHED,
+    Checkpoint,
+    load_weights,
+    rotate,
+    save_weights,
+    seal,
+)
+from tunewright.training.journal import Journal, Stopwatch
+from tunewright.training.loss import NonFiniteLossError
+from tunewright.training.memory import peak_memory
+from tunewright.training.progress import TrainingProgress
+from tunewright.training.validation import log_probabilities, validate, validation_figures
+
+if TYPE_CHECKING:
+    import torch
+
+    from tunewright.training.preparation import Prepared
+    from tunewright.training.recorder import Recorder
+
+CHECKPOINTS_PER_RUN = 10
+CHECKPOINT_MIN_SECONDS = 10.0
+"""Without ``checkpoint_steps``, work worth less than this isn't saved: writing it would cost several per cent."""
+
+
+@dataclass(slots=True)
+class Supervisor:
+    """The observer of one training."""
+
+    prepared: Prepared
+    recorder: Recorder
+    folder: Path
+    """Where checkpoints go."""
+    journal: Journal
+    progress: TrainingProgress
+    best: dict[str, torch.Tensor] = field(default_factory=dict)
+    """Trainable weights of the best epoch so far, on the CPU."""
+    _stopwatch: Stopwatch = field(init=False)
+    _saved_at: float = field(default_factory=time.monotonic)
+
+    def __post_init__(self) -> None:
+        """Start counting time."""
+        self._stopwatch = Stopwatch(self.journal)
+
+    @classmethod
+    def begin(
+        cls, prepared: Prepared, recorder: Recorder, folder: Path, checkpoint: Checkpoint | None
+    ) -> Supervisor:
+        """Start afresh, or go on from a checkpoint with its journal and best weights."""
+        journal = Journal.from_dict(checkpoint.record["journal"]) if checkpoint else Journal()
+        progress = TrainingProgress(prepared.total_steps, first_step=checkpoint.step if checkpoint else 0)
+        supervisor = cls(prepared, recorder, folder, journal, progress)
+        journal.replay(recorder)
+        if checkpoint and (checkpoint.folder / BEST).is_file():
+            supervisor.best = load_weights(checkpoint.folder / BEST)
+        return supervisor
+
+    def step_ended(self, step: int) -> bool:
+        """Count the step's rows and tokens; tell whether a checkpoint is wanted."""
+        for batch in self.prepared.window(step):
+            useful, computed = self.prepared.tokens(batch)
+            self.journal.samples += len(batch)
+            self.journal.useful_tokens += useful
+            self.journal.padded_tokens += computed
+        self.progress.advance(step, self.journal)
+        ends_epoch = step % self.prepared.steps_per_epoch == 0
+        return not ends_epoch and step < self.prepared.total_steps and self._is_checkpoint_due(step)
+
+    def logged(self, step: int, figures: Mapping[str, float]) -> None:
+        """Record training figures.
+
+        Raises:
+            NonFiniteLossError: When the loss or the gradient is infinite or not a number.
+        """
+        kept = {
+            f"train/{name}": float(figures[name])
+            for name in ("loss", "learning_rate", "grad_norm")
+            if name in figures
+        }
+        if not all(math.isfinite(value) for value in kept.values()):
+            raise NonFiniteLossError
+        self.progress.loss = kept["train/loss"]
+        self.journal.add_log(self.recorder, step, kept)
+
+    def epoch_ended(self, step: int, epoch: float) -> tuple[bool, bool]:
+        """Validate, keep the weights when they are the best, tell whether to save and whether to stop."""
+        prepared, recipe = self.prepared, self.prepared.recipe
+        values = log_probabilities(
+            prepared.model, prepared.validation, prepared.padding, device=prepared.hardware.device
+        )
+        metrics = validate(
+            prepared.validation.labels, values, prepared.label_names, bins=recipe.evaluation.calibration_bins
+        )
+        figures = validation_figures(metrics, prepared.label_names)
+        self.journal.add_epoch(self.recorder, step, epoch, figures)
+        primary: float = getattr(metrics, recipe.evaluation.primary_metric)
+        if self.journal.judge(step, (primary, -metrics.log_loss)):
+            self.best = trainable_weights(prepared.model)
+        say(
+            f"epoch {epoch:.3g}: accuracy {metrics.accuracy:.4f}, F1 {metrics.f1_macro:.4f},"
+            f" loss {metrics.log_loss:.4f} on {metrics.rows} validation rows"
+        )
+        patience = recipe.training.early_stopping_patience
+        stops = bool(patience) and self.journal.epochs_without_gain >= patience
+        self.journal.stopped_early = stops and step < prepared.total_steps
+        ends = stops or step >= prepared.total_steps
+        return not ends and self._is_checkpoint_due(step), stops
+
+    def saved(self, folder: Path, step: int) -> None:
+        """Complete and seal what the Trainer has written, then let old checkpoints go."""
+        if self.best:
+            save_weights(folder / BEST, self.best)
+        seal(folder, step=step, record=self._record())
+        rotate(self.folder, keep=self.prepared.recipe.training.keep_checkpoints)
+        self._saved_at = time.monotonic()
+
+    def finish(self, step: int) -> None:
+        """Put the best weights into the model and seal them as the end of the training."""
+        restore_weights(self.prepared.model, self.best)
+        self.journal.require_figures()
+        save_weights(self.folder / FINISHED / BEST, self.best)
+        seal(self.folder / FINISHED, step=step, record=self._record())
+        rotate(self.folder, keep=1)
+
+    def _record(self) -> dict[str, Any]:
+        self._stopwatch.lap()
+        self.journal.peak_memory_bytes = max(
+            self.journal.peak_memory_bytes, peak_memory(self.prepared.hardware.device)
+        )
+        return {"journal": self.journal.as_dict(), "hardware": self.prepared.hardware.as_dict()}
+
+    def _is_checkpoint_due(self, step: int) -> bool:
+        asked = self.prepared.recipe.training.checkpoint_steps
+        if asked is not None:
+            return step % asked == 0
+        # Whole tenths of the run, at steps that are logged anyway.
+        every = max(1, self.prepared.total_steps // CHECKPOINTS_PER_RUN)
+        every = (
+            -(-every // self.prepared.recipe.training.logging_steps)
+            * self.prepared.recipe.training.logging_steps
+        )
+        waited = time.monotonic() - self._saved_at >= CHECKPOINT_MIN_SECONDS
+        return waited and (step % every == 0 or step % self.prepared.steps_per_epoch == 0)
+
+
+def trainable_weights(model: Any) -> dict[str, torch.Tensor]:  # noqa: ANN401
+    """Return copies of the weights that training changes, on the CPU."""
+    return {
+        name: parameter.detach().to("cpu", copy=True)
+        for name, parameter in model.named_parameters()
+        if parameter.requires_grad
+    }
+
+
+def restore_weights(model: Any, weights: Mapping[str, torch.Tensor]) -> None:  # noqa: ANN401
+    """Put back what ``trainable_weights`` copied."""
+    import torch
+
+    parameters = dict(model.named_parameters())
+    with torch.no_grad():
+        for name, tensor in weights.items():
+            parameters[name].copy_(tensor)

@@ -1,0 +1,72 @@
+"""One pass over the validation rows: what each epoch is judged by."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from tunewright.evaluation.metrics import Metrics, score
+from tunewright.training.journal import metric_names
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from tunewright.training.batching import Encoded, Padding
+
+VALIDATION_ROWS = 64
+"""Rows a batch: without gradients, activations need little memory."""
+
+
+def log_probabilities(model: Any, rows: Encoded, padding: Padding, *, device: str) -> np.ndarray:  # noqa: ANN401
+    """Return the log-probabilities of every row in its given order, float32 (rows, labels).
+
+    Args:
+        model: A Transformers model; its mode (training or evaluation) is put back afterwards.
+        rows: Tokens and labels.
+        padding: Makes the tensors.
+        device: Where the model lies.
+    """
+    import numpy as np
+    import torch
+
+    order = np.argsort(-rows.lengths, kind="stable")
+    found: list[torch.Tensor] = []
+    was_training = model.training
+    model.eval()
+    with torch.inference_mode():
+        for at in range(0, len(order), VALIDATION_ROWS):
+            batch = padding([rows[int(position)] for position in order[at : at + VALIDATION_ROWS]])
+            inputs = {name: batch[name].to(device) for name in ("input_ids", "attention_mask")}
+            found.append(torch.log_softmax(model(**inputs).logits.float(), dim=-1).cpu())
+    model.train(was_training)
+    values: np.ndarray = np.empty((len(rows), found[0].shape[1]), dtype=np.float32)
+    values[order] = torch.cat(found).numpy()
+    return values
+
+
+def validate(labels: Sequence[int], values: np.ndarray, label_names: Sequence[str], *, bins: int) -> Metrics:
+    """Measure log-probabilities of the validation rows."""
+    import numpy as np
+
+    return score(np.asarray(labels), values, label_names, bins=bins)
+
+
+def validation_figures(metrics: Metrics, label_names: Sequence[str]) -> dict[str, float]:
+    """Return the figures of an epoch under names that MLflow takes, such as ``validation/f1/spam``."""
+    figures = {
+        "validation/loss": metrics.log_loss,
+        "validation/accuracy": metrics.accuracy,
+        "validation/balanced_accuracy": metrics.balanced_accuracy,
+        "validation/f1_macro": metrics.f1_macro,
+        "validation/precision_macro": metrics.precision_macro,
+        "validation/recall_macro": metrics.recall_macro,
+    }
+    by_label: tuple[tuple[str, Mapping[str, float]], ...] = (
+        ("f1", metrics.f1),
+        ("precision", metrics.precision),
+        ("recall", metrics.recall),
+    )
+    for kind, values in by_label:
+        names = metric_names(f"validation/{kind}", label_names)
+        figures |= {names[label]: values[label] for label in label_names}
+    return figures
