@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import json
 import os
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -30,3 +32,78 @@ def shared() -> Path:
 def sms(shared: Path) -> Path:
     """The SMS Spam Collection: 5,574 lines, label TAB text, no header."""
     return shared / "data" / "sms_spam" / "SMSSpamCollection"
+
+
+@dataclass(frozen=True)
+class Said:
+    """What a command answered."""
+
+    code: int
+    out: str
+    err: str
+
+    @property
+    def complaint(self) -> str:
+        """The one line that says what went wrong."""
+        lines = [line for line in self.err.splitlines() if line.startswith("error: ")]
+        assert len(lines) == 1, f"expected one error line:\n{self.err}"
+        assert "Traceback" not in self.err
+        return lines[0]
+
+    @property
+    def facts(self):
+        """The JSON line that the output ends with."""
+        return json.loads(self.out.splitlines()[-1])
+
+
+@pytest.fixture
+def cli(capsys, monkeypatch):
+    """Run the command line in this process: ``cli("run", "--json", cwd=project)``."""
+    from tunewright.cli.app import main
+
+    def call(*words: str, cwd: Path | None = None) -> Said:
+        if cwd:
+            monkeypatch.chdir(cwd)
+        capsys.readouterr()
+        with pytest.raises(SystemExit) as ended:
+            main([str(word) for word in words])
+        captured = capsys.readouterr()
+        return Said(int(ended.value.code or 0), captured.out, captured.err)
+
+    return call
+
+
+@pytest.fixture(scope="session")
+def tiny_base(tmp_path_factory) -> Path:
+    """A folder with a real but tiny BERT, random weights, and a tokenizer learned from the bundled messages."""
+    from importlib import resources
+
+    from tokenizers import BertWordPieceTokenizer
+    from transformers import BertConfig, BertForMaskedLM, BertTokenizerFast, set_seed
+
+    folder = tmp_path_factory.mktemp("base") / "tiny-bert"
+    text = (resources.files("tunewright") / "demo" / "messages.csv").read_text(encoding="utf-8")
+    learned = BertWordPieceTokenizer(lowercase=True)
+    learned.train_from_iterator(text.splitlines(), vocab_size=2000, min_frequency=1, show_progress=False)
+    tokenizer = BertTokenizerFast(tokenizer_object=learned._tokenizer, model_max_length=128)
+    set_seed(0)
+    config = BertConfig(
+        vocab_size=len(tokenizer),
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=128,
+        pad_token_id=tokenizer.pad_token_id,
+    )
+    BertForMaskedLM(config).save_pretrained(folder)
+    tokenizer.save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def messages() -> str:
+    """The bundled customer messages, as CSV text."""
+    from importlib import resources
+
+    return (resources.files("tunewright") / "demo" / "messages.csv").read_text(encoding="utf-8")

@@ -45,6 +45,14 @@ READING = tuple(
         "json_field", "hub_config", "hub_split", "revision", "max_rows", "shard_rows",
     )
 )  # fmt: skip
+RECORDING = ("project", "registry.tracking_uri", "registry.experiment", "registry.probes", "registry.certificate_bound")
+JUDGING = tuple(
+    f"evaluation.{key}"
+    for key in (
+        "primary_metric", "baselines", "bootstrap_samples", "confidence", "calibration_bins", "latency_samples",
+        "slice_columns", "worst_mistakes",
+    )
+)  # fmt: skip
 DATA = "data/processed"
 BASELINES = "reports/baselines"
 
@@ -94,7 +102,7 @@ STEPS: tuple[Step, ...] = (
         name="baseline",
         summary="measure the untouched base and the trivial baselines",
         function="tunewright.pipeline.model_steps:baseline",
-        params=("model", "evaluation.baselines", "evaluation.latency_samples", "registry", "project", "seed"),
+        params=("model", "data.cleaning", "evaluation.baselines", "evaluation.latency_samples", *RECORDING, "seed"),
         takes=(DATA,),
         plain=(BASELINES, "models/base.json"),
     ),
@@ -102,7 +110,7 @@ STEPS: tuple[Step, ...] = (
         name="train",
         summary="fine-tune, certify and log the candidate",
         function="tunewright.pipeline.model_steps:train",
-        params=("model", "training", "evaluation.primary_metric", "registry", "project", "seed"),
+        params=("model", "training", "evaluation.primary_metric", *RECORDING, "seed"),
         takes=(DATA, "reports/check.json", "models/base.json"),
         plain=("models/candidate.json",),
     ),
@@ -110,7 +118,7 @@ STEPS: tuple[Step, ...] = (
         name="evaluate",
         summary="compare the candidate with the baselines on the frozen test rows",
         function="tunewright.pipeline.model_steps:evaluate",
-        params=("evaluation", "seed"),
+        params=(*JUDGING, "seed"),
         takes=(DATA, BASELINES, "models/candidate.json"),
         plain=("reports/evaluation",),
     ),

@@ -1,0 +1,295 @@
+"""The steps that give models: check, baseline, train, evaluate, register, promote."""
+
+from __future__ import annotations
+
+import shutil
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from tunewright.data.dataset import Dataset
+from tunewright.support.console import say
+from tunewright.support.digests import digest_json
+from tunewright.support.files import read_json, write_json, writing_folder
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from tunewright.models.catalogue import Base
+    from tunewright.models.classifier import Classifier
+    from tunewright.pipeline.job import Job
+    from tunewright.registry.certificate import Certificate
+    from tunewright.registry.executions import Execution
+
+CHECK = "check.json"
+BASE = "base.json"
+CANDIDATE = "candidate.json"
+REGISTERED = "registered.json"
+VERDICT = "verdict.json"
+RUN = "run.json"
+
+
+def check(job: Job) -> None:
+    """Refuse a base or tokenizer that doesn't suit the data, and forecast time and memory from three real steps."""
+    from tunewright.models.tokenizers import check_tokenizer, load_tokenizer
+    from tunewright.training.forecast import forecast
+
+    dataset = Dataset.load(job.paths.processed)
+    base = _base(job)
+    texts = dataset.examples("train").texts
+    report = check_tokenizer(load_tokenizer(base, job.recipe.model), base, texts, job.recipe.model)
+    expected = forecast(dataset, base, job.recipe)
+    lines = [*report.lines(), *expected.lines()]
+    for line in lines:
+        say(f"    {line}")
+    facts = {
+        "base": base.name,
+        "base_digest": base.digest,
+        "tokenizer": asdict(report),
+        "forecast": asdict(expected),
+    }
+    write_json(job.paths.reports / CHECK, {**facts, "lines": lines})
+
+
+def baseline(job: Job) -> None:
+    """Score the trivial baselines and the untouched base on the test rows; log the base to MLflow."""
+    from tunewright.evaluation.baselines import majority, tfidf
+
+    dataset = Dataset.load(job.paths.processed)
+    train, test = dataset.examples("train"), dataset.examples("test")
+    config, names = job.recipe.evaluation, dataset.label_names
+    trivial = {
+        "majority": lambda: majority(train, test, names, config),
+        "tfidf": lambda: tfidf(train, test, names, config, seed=job.recipe.seed),
+    }
+    with writing_folder(job.paths.reports / "baselines") as folder:
+        for name in {"majority", *config.baselines} - {"base"}:
+            trivial[name]().save(folder / f"{name}.parquet")
+        _baseline_of_base(job, dataset, folder)
+
+
+def _baseline_of_base(job: Job, dataset: Dataset, folder: Path) -> None:
+    """Fit a head on the frozen base; it is also what adapters stand on, so it is always logged."""
+    from tunewright.evaluation.predictions import predict_split
+    from tunewright.models.frozen import fit_head
+    from tunewright.registry.executions import execution
+    from tunewright.registry.models import log_classifier
+    from tunewright.registry.tracking import connect
+
+    with execution(connect(job.recipe, job.paths), "baseline", recipe=job.recipe, tags=_tags(dataset)) as run:
+        run.log_dataset(dataset)
+        head = fit_head(
+            _base(job),
+            dataset.examples("train"),
+            dataset.label_names,
+            job.recipe.model,
+            seed=job.recipe.seed,
+            cleaning=_cleaning(job),
+        )
+        predictions = predict_split(
+            head,
+            dataset.examples("test"),
+            name="base",
+            role="base",
+            config=job.recipe.evaluation,
+            size_bytes=head.size_bytes,
+        )
+        predictions.save(folder / "base.parquet")
+        run.metrics({"test/accuracy": float(predictions.correct.mean())}, 0)
+        logged = log_classifier(run, head, certificate=_certify(job, dataset, head), role="base")
+    write_json(job.paths.models / BASE, logged.model_dump(mode="json"))
+
+
+def train(job: Job) -> None:
+    """Fine-tune, certify, and log the candidate; a killed training goes on from its last checkpoint."""
+    from tunewright.registry.executions import execution
+    from tunewright.registry.models import LoggedClassifier, log_classifier
+    from tunewright.registry.tracking import connect
+    from tunewright.training.classification import train as fine_tune
+
+    dataset = Dataset.load(job.paths.processed)
+    base = _base(job)
+    workspace = job.paths.checkpoints / _training_key(job, dataset, base)
+    tracking = connect(job.recipe, job.paths)
+    earlier = _earlier_run(workspace)
+    with execution(tracking, "train", recipe=job.recipe, tags=_tags(dataset), resume=earlier) as run:
+        write_json(workspace / RUN, {"run_id": run.run_id})
+        run.log_dataset(dataset)
+        candidate = fine_tune(dataset, base, job.recipe, workspace=workspace, recorder=run)
+        run.require_metrics()
+        figures = asdict(candidate.figures)
+        figures["forecast"] = _forecast_score(job, candidate.figures)
+        run.json("training.json", {"figures": figures, "history": [dict(each) for each in candidate.history]})
+        logged = log_classifier(
+            run,
+            candidate.classifier,
+            certificate=_certify(job, dataset, candidate.classifier),
+            base=LoggedClassifier.model_validate(read_json(job.paths.models / BASE)),
+            tags={"method": candidate.method, "base": base.name},
+        )
+        _log_lineage(run, dataset)
+    pointer = {
+        "logged": logged.model_dump(mode="json"),
+        "base": {"name": base.name, "digest": base.digest},
+        "history": [dict(each) for each in candidate.history],
+        "figures": figures,
+    }
+    write_json(job.paths.models / CANDIDATE, pointer)
+    shutil.rmtree(workspace)
+
+
+def evaluate(job: Job) -> None:
+    """Open the candidate as the registry gives it, replay its certificate, and compare it on the test rows."""
+    from tunewright.evaluation.page import write_report
+    from tunewright.evaluation.predictions import Predictions, predict_split
+    from tunewright.evaluation.report import build_report
+    from tunewright.registry.certificate import replay
+    from tunewright.registry.models import load, load_certificate
+    from tunewright.registry.tracking import connect
+
+    dataset = Dataset.load(job.paths.processed)
+    pointer = read_json(job.paths.models / CANDIDATE)
+    uri = pointer["logged"]["uri"]
+    tracking = connect(job.recipe, job.paths)
+    classifier = load(tracking, uri)
+    replay(load_certificate(tracking, uri), classifier)
+    tuned = predict_split(
+        classifier,
+        dataset.examples("test"),
+        name="tuned",
+        role="tuned",
+        config=job.recipe.evaluation,
+        size_bytes=pointer["logged"]["size_bytes"],
+    )
+    wanted = ("base", "tfidf", "majority")
+    others = [
+        Predictions.load(job.paths.reports / "baselines" / f"{name}.parquet")
+        for name in _present(job, wanted)
+    ]
+    report = build_report(
+        dataset,
+        [tuned, *others],
+        recipe=job.recipe,
+        history=pointer["history"],
+        figures={**pointer["figures"], "provenance": _provenance(pointer, dataset)},
+    )
+    with writing_folder(job.paths.reports / "evaluation") as folder:
+        write_report(report, folder)
+        tuned.save(folder / "tuned.parquet")
+    say(f"    {report.headline}")
+
+
+def register(job: Job) -> None:
+    """Register base and candidate as versions, each once."""
+    from tunewright.registry.models import LoggedClassifier
+    from tunewright.registry.models import register as make_version
+    from tunewright.registry.tracking import connect
+    from tunewright.registry.versions import find_version
+
+    tracking = connect(job.recipe, job.paths)
+    report = read_json(job.paths.reports / "evaluation" / "report.json")
+    metrics = {model["role"]: _headline_metrics(model["metrics"]) for model in report["models"]}
+    dataset = Dataset.load(job.paths.processed)
+    pointers = {
+        "base": read_json(job.paths.models / BASE),
+        "tuned": read_json(job.paths.models / CANDIDATE)["logged"],
+    }
+    versions = {}
+    for role, pointer in pointers.items():
+        logged = LoggedClassifier.model_validate(pointer)
+        facts = {"data_digest": dataset.manifest.digest, "metrics": metrics.get(role, {}), **_commit(job)}
+        version = find_version(tracking, logged.uri) or make_version(tracking, logged, facts=facts)
+        versions[role] = version.version
+        say(f"    {role}: {version.name} version {version.version}")
+    record = {"model": tracking.model_name, "version": versions["tuned"], "base_version": versions["base"]}
+    write_json(job.paths.models / REGISTERED, record)
+
+
+def promote(job: Job) -> None:
+    """Ask the gate, write the verdict down, and move the alias when it says so."""
+    from tunewright.pipeline.gating import challenge
+
+    verdict = challenge(job)
+    write_json(job.paths.reports / VERDICT, verdict)
+    say(f"    {verdict['summary']}")
+
+
+def _base(job: Job) -> Base:
+    from tunewright.models.catalogue import resolve
+
+    return resolve(job.recipe.model, base_dir=job.paths.root)
+
+
+def _cleaning(job: Job) -> dict[str, object]:
+    return job.recipe.data.cleaning.model_dump(mode="json")
+
+
+def _tags(dataset: Dataset) -> dict[str, object]:
+    return {"data_digest": dataset.manifest.digest}
+
+
+def _commit(job: Job) -> dict[str, object]:
+    from tunewright.registry.git import git_state
+
+    state = git_state(job.paths.root)
+    return {"commit": state.commit or "", "dirty": state.dirty}
+
+
+def _certify(job: Job, dataset: Dataset, classifier: Classifier) -> Certificate:
+    from tunewright.registry.certificate import choose_probes, record
+
+    settings = job.recipe.registry
+    probes = choose_probes(dataset.examples("validation").texts, settings.probes)
+    return record(classifier, probes, bound=settings.certificate_bound)
+
+
+def _training_key(job: Job, dataset: Dataset, base: Base) -> str:
+    """Identify what a checkpoint may be resumed for: same rows, same base, same settings."""
+    recipe = job.recipe
+    settings = [
+        recipe.training.model_dump(),
+        recipe.model.model_dump(),
+        recipe.seed,
+        recipe.evaluation.primary_metric,
+    ]
+    return digest_json([dataset.manifest.digest, base.digest, *settings])[:16]
+
+
+def _earlier_run(workspace: Path) -> str | None:
+    path = workspace / RUN
+    return read_json(path)["run_id"] if path.is_file() else None
+
+
+def _forecast_score(job: Job, figures: Any) -> dict[str, Any]:  # noqa: ANN401
+    from tunewright.training.forecast import Forecast, score
+
+    expected = Forecast(**read_json(job.paths.reports / CHECK)["forecast"])
+    scored = score(expected, figures)
+    for line in scored.lines():
+        say(f"    {line}")
+    return asdict(scored)
+
+
+def _log_lineage(run: Execution, dataset: Dataset) -> None:
+    from tunewright.registry.lineage import log_rows
+
+    log_rows(run, dataset)
+
+
+def _present(job: Job, names: tuple[str, ...]) -> list[str]:
+    return [name for name in names if name in job.recipe.evaluation.baselines]
+
+
+def _headline_metrics(metrics: dict[str, Any]) -> dict[str, Any]:
+    return {name: metrics[name] for name in ("accuracy", "balanced_accuracy", "f1_macro", "f1", "ece")}
+
+
+def _provenance(pointer: dict[str, Any], dataset: Dataset) -> dict[str, object]:
+    logged = pointer["logged"]
+    return {
+        "model": logged["uri"],
+        "run": logged["run_id"],
+        "weights": logged["digest"],
+        "certificate": logged["certificate"],
+        "base": pointer["base"]["name"],
+        "data": dataset.manifest.digest,
+    }
