@@ -41,7 +41,11 @@ def git_state(root: Path) -> GitState:
     branch = _git(root, "rev-parse", "--abbrev-ref", "HEAD") or ""
     tracked = _git(root, "status", "--porcelain", "--untracked-files=no", "--", ".", *LEFT_OUT) or ""
     new = _git(root, "ls-files", "--others", "--exclude-standard", "--", "configs") or ""
-    diff = (_git(root, "diff", "HEAD", "--no-color", "--no-ext-diff", "--", ".", *LEFT_OUT) or "") if tracked else ""
+    diff = (
+        (_git(root, "diff", "HEAD", "--no-color", "--no-ext-diff", "--", ".", *LEFT_OUT) or "")
+        if tracked
+        else ""
+    )
     return GitState(
         commit=commit.strip(),
         branch=branch.strip(),
@@ -54,7 +58,9 @@ def _bounded(text: str) -> str:
     """Cut a long change and say how much is missing."""
     if len(text) <= MAX_DIFF_CHARACTERS:
         return text
-    return f"{text[:MAX_DIFF_CHARACTERS]}\n# {len(text) - MAX_DIFF_CHARACTERS} more characters were left out\n"
+    return (
+        f"{text[:MAX_DIFF_CHARACTERS]}\n# {len(text) - MAX_DIFF_CHARACTERS} more characters were left out\n"
+    )
 
 
 def _git(root: Path, *arguments: str) -> str | None:
@@ -63,7 +69,7 @@ def _git(root: Path, *arguments: str) -> str | None:
     if program is None:
         return None
     try:
-        done = subprocess.run(  # noqa: S603
+        done = subprocess.run(
             [program, "-C", str(root), *arguments],
             capture_output=True,
             timeout=TIMEOUT_S,

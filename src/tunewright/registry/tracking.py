@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cache
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -123,12 +124,19 @@ def explained(uri: str) -> Iterator[None]:
     try:
         yield
     except MlflowException as error:
-        code = error.get_http_status_code()
+        code: int = error.get_http_status_code()  # type: ignore[no-untyped-call]
         if code in (HTTP_UNAUTHORIZED, HTTP_FORBIDDEN):
             raise _refusal(code, place) from error
         raise TunewrightError(f"MLflow failed ({_first_line(error)})", place=place) from error
     except (requests.RequestException, SQLAlchemyError) as error:
         raise TunewrightError(f"the tracking store failed ({_first_line(error)})", place=place) from error
+    except OSError as error:
+        reason = error.strerror or _first_line(error)
+        raise TunewrightError(
+            f"can't be written ({reason})",
+            place=str(error.filename or place),
+            mend="check the free space and the permissions there",
+        ) from error
 
 
 @cache
@@ -142,7 +150,7 @@ def _client(uri: str) -> MlflowClient:
 def _open_local(uri: str, experiment: str, state: Path) -> str:
     """Create the database (first use isn't safe for several processes at once) and the experiment."""
     # Imported before the lock is taken: seconds of CPU that processes may spend side by side.
-    import mlflow.store.tracking.sqlalchemy_store
+    import_module("mlflow.store.tracking.sqlalchemy_store")
 
     state.mkdir(parents=True, exist_ok=True)
     with locked(state / "locks" / "mlflow.lock", what="the tracking store"):
@@ -204,8 +212,8 @@ def _ask(uri: str, experiment: str) -> Any:  # noqa: ANN401
     from mlflow.utils.rest_utils import http_request
 
     try:
-        return http_request(
-            get_default_host_creds(uri),
+        return http_request(  # type: ignore[no-untyped-call]
+            get_default_host_creds(uri),  # type: ignore[no-untyped-call]
             "/api/2.0/mlflow/experiments/get-by-name",
             "GET",
             params={"experiment_name": experiment},

@@ -1,0 +1,342 @@
+"""Models in MLflow: packaged, checked, logged whole or not at all, registered only when READY, loaded back."""
+
+from __future__ import annotations
+
+import math
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Literal
+
+from pydantic import BaseModel, ConfigDict
+
+from tunewright.registry.certificate import Certificate, replay
+from tunewright.registry.ledger import Ledger
+from tunewright.registry.packaging import CERTIFICATE_FILE, CLASSIFIER_FOLDER, WEIGHTS, package
+from tunewright.registry.references import MODEL_URI, Version, model_id_of, resolve, version_of
+from tunewright.registry.tracking import PREFIX, Tracking, explained
+from tunewright.support.digests import digest_file
+from tunewright.support.errors import InputError, TunewrightError
+from tunewright.support.files import size_of, writing_folder
+
+if TYPE_CHECKING:
+    from tunewright.models.classifier import Classifier
+    from tunewright.registry.executions import Execution
+
+Role = Literal["tuned", "base"]
+PROBABILITY_TOLERANCE = 1e-4
+
+
+class LoggedClassifier(BaseModel):
+    """A classifier that lies whole in MLflow; small enough for a step's pointer file."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    uri: str
+    """``models:/m-…``."""
+    role: Role
+    kind: Literal["full", "lora"]
+    digest: str
+    """Digest of the weights that it owns."""
+    weights_sha256: str | None
+    """Digest of the weight file, which adapters check; None for an adapter."""
+    size_bytes: int
+    run_id: str
+    certificate: str
+    """Digest of its certificate."""
+    base_uri: str | None = None
+    """For an adapter: the logged model that holds its base."""
+    base_digest: str | None = None
+    """For an adapter: the digest of that base's weights."""
+    base_weights_sha256: str | None = None
+    """For an adapter: the digest of that base's weight file."""
+
+    @property
+    def model_id(self) -> str:
+        """MLflow's id, ``m-…``."""
+        return self.uri.removeprefix(MODEL_URI)
+
+
+def log_classifier(
+    run: Execution,
+    classifier: Classifier,
+    *,
+    certificate: Certificate,
+    role: Role = "tuned",
+    queries: Sequence[str] = (),
+    base: LoggedClassifier | None = None,
+    tags: Mapping[str, object] | None = None,
+) -> LoggedClassifier:
+    """Package a classifier, check the package as plain MLflow opens it, and log it to the run.
+
+    Nothing is left in MLflow when the check or the upload fails.
+
+    Args:
+        run: The execution that made it.
+        classifier: What training left.
+        certificate: Its recorded behaviour, replayed on the package before it is logged.
+        role: Whether it is the tuned model or the base that it is compared with.
+        queries: Texts that the package must answer as the classifier does; the probes when empty.
+        base: For an adapter, the logged base whose weights it stands on.
+        tags: Further facts for the logged model.
+
+    Raises:
+        InputError: When an adapter comes without its base.
+        TunewrightError: When a query or the certificate fails, or the store does.
+    """
+    if classifier.is_adapter and (base is None or base.weights_sha256 is None):
+        raise InputError(
+            "an adapter needs its base in MLflow", mend="log the base first and pass it as base="
+        )
+    base_uri, base_sha = (base.uri, base.weights_sha256) if base and classifier.is_adapter else (None, None)
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name) / "model"
+        with explained(run.tracking.uri):
+            package(classifier, certificate, folder, base_uri=base_uri, base_weights_sha256=base_sha)
+        _check_package(folder, classifier, certificate, queries)
+        weights = folder / CLASSIFIER_FOLDER / WEIGHTS
+        logged = LoggedClassifier(
+            uri="",
+            role=role,
+            kind="lora" if classifier.is_adapter else "full",
+            digest=classifier.digest(),
+            weights_sha256=None if classifier.is_adapter else digest_file(weights),
+            size_bytes=size_of(folder),
+            run_id=run.run_id,
+            certificate=certificate.digest,
+            base_uri=base_uri,
+            base_digest=base.digest if base and classifier.is_adapter else None,
+            base_weights_sha256=base_sha,
+        )
+        with explained(run.tracking.uri):
+            return _upload(run, folder, logged, tags or {})
+
+
+def register(
+    tracking: Tracking, logged: LoggedClassifier, *, facts: Mapping[str, object] | None = None, who: str = ""
+) -> Version:
+    """Make a logged model a version of the project's registered model, and note it in the ledger.
+
+    Args:
+        tracking: Where.
+        logged: What ``log_classifier`` gave.
+        facts: Tags of the version, such as ``data_digest`` or ``metrics`` (mappings become JSON).
+        who: Who registers, for the ledger; empty takes the user's name.
+
+    Raises:
+        TunewrightError: When the logged model isn't READY or isn't there.
+    """
+    from mlflow.exceptions import MlflowException
+
+    client = tracking.client
+    with explained(tracking.uri):
+        status = str(client.get_logged_model(logged.model_id).status)
+        if not status.endswith("READY"):
+            raise TunewrightError(
+                f"the logged model is {status}, not READY",
+                place=logged.uri,
+                mend="run the training step again: `tunewright run --from train --force`",
+            )
+        try:
+            client.create_registered_model(tracking.model_name)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        tags = {**_facts_of(logged), **_tags(facts or {})}
+        made = client.create_model_version(
+            tracking.model_name,
+            source=logged.uri,
+            run_id=logged.run_id,
+            tags=tags,
+            model_id=logged.model_id,
+        )
+        version = version_of(client.get_model_version(tracking.model_name, made.version))
+    Ledger(tracking.ledger).add("register", model=version.name, version=version.version, who=who)
+    return version
+
+
+def load(tracking: Tracking, reference: str = "") -> Classifier:
+    """Load a classifier back from MLflow.
+
+    Args:
+        tracking: Where.
+        reference: ``NAME``, ``NAME@alias``, ``NAME/3``, ``models:/…``; empty takes the project's champion.
+
+    Raises:
+        InputError: When the reference names nothing.
+        TunewrightError: When its artefacts are missing, or the base isn't the one of the adapter.
+    """
+    from tunewright.models.classifier import Classifier
+
+    uri = resolve(tracking, reference).uri
+    with explained(tracking.uri):
+        tags = tracking.client.get_logged_model(model_id_of(uri)).tags
+    base_folder = None
+    if base_uri := tags.get(PREFIX + "base_uri"):
+        base_folder = model_folder(tracking, base_uri) / CLASSIFIER_FOLDER
+        expected = tags[PREFIX + "base_weights_sha256"]
+        if (found := digest_file(base_folder / WEIGHTS)) != expected:
+            raise TunewrightError(
+                f"the base weights have digest {found[:12]}, the adapter was trained on {expected[:12]}",
+                place=base_uri,
+                mend="train again: the base was changed in the store",
+            )
+    return Classifier.load(model_folder(tracking, uri) / CLASSIFIER_FOLDER, base_folder=base_folder)
+
+
+def load_certificate(tracking: Tracking, reference: str = "") -> Certificate:
+    """Load the certificate that lies beside a model's weights.
+
+    Raises:
+        TunewrightError: When there is none, or it is damaged.
+    """
+    path = model_folder(tracking, resolve(tracking, reference).uri) / CERTIFICATE_FILE
+    try:
+        return Certificate.model_validate_json(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise TunewrightError(
+            "the certificate is missing or damaged", place=str(path), mend="train again"
+        ) from error
+
+
+def model_folder(tracking: Tracking, uri: str) -> Path:
+    """Return the folder with a logged model's files; those of a server are fetched once and kept.
+
+    Args:
+        tracking: Where.
+        uri: ``models:/m-…``.
+
+    Raises:
+        TunewrightError: When its files are gone.
+    """
+    import mlflow
+    from mlflow.exceptions import MlflowException
+
+    model_id = model_id_of(uri)
+    with explained(tracking.uri):
+        location = tracking.client.get_logged_model(model_id).artifact_location
+    folder = _local_folder(location)
+    if folder is None:
+        folder = tracking.state / "cache" / "models" / model_id
+        with tracking.locked(f"model-{model_id}", what=f"the copy of {uri}"):
+            if not folder.is_dir():
+                try:
+                    with writing_folder(folder) as fresh:
+                        mlflow.artifacts.download_artifacts(
+                            artifact_uri=uri, dst_path=str(fresh), tracking_uri=tracking.uri
+                        )
+                except (MlflowException, OSError) as error:
+                    raise TunewrightError(
+                        "can't be fetched", place=uri, mend="look at the server's log"
+                    ) from error
+    if not (folder / "MLmodel").is_file():
+        raise TunewrightError(
+            "the model's files are gone", place=str(folder), mend="train again, or restore the folder"
+        )
+    return folder
+
+
+def _local_folder(location: str) -> Path | None:
+    """Return the folder of an artefact location on this machine; None where a server or a cloud holds it."""
+    from mlflow.utils.file_utils import local_file_uri_to_path
+
+    if not location.startswith(("file:", "/")):
+        return None
+    return Path(local_file_uri_to_path(location))  # type: ignore[no-untyped-call]
+
+
+def _check_package(
+    folder: Path, classifier: Classifier, certificate: Certificate, queries: Sequence[str]
+) -> None:
+    """Open the package as plain MLflow does; its answers must be those of the classifier."""
+    import mlflow.pyfunc
+    from mlflow.exceptions import MlflowException
+
+    texts = list(queries) or [probe.text for probe in certificate.probes]
+    try:
+        opened = mlflow.pyfunc.load_model(str(folder))
+        answers = opened.predict(texts)
+        replay(certificate, opened.unwrap_python_model())
+    except (MlflowException, ValueError, RuntimeError, OSError, KeyError, TypeError, IndexError) as error:
+        first = (str(error).strip().splitlines() or [type(error).__name__])[0]
+        raise _refused(f"plain MLflow can't use it ({first[:200]})") from error
+    for text, expected, label, probability in zip(
+        texts, classifier.predict(texts), answers["label"], answers["probability"], strict=True
+    ):
+        excerpt = repr(text[:40])
+        if not math.isfinite(probability) or label not in classifier.label_names:
+            raise _refused(f"query {excerpt} gets the answer {label} with probability {probability}")
+        if abs(float(probability) - expected.probability) > PROBABILITY_TOLERANCE:
+            raise _refused(
+                f"query {excerpt} gets {label} {probability:.4f}, "
+                f"the classifier says {expected.label} {expected.probability:.4f}"
+            )
+
+
+def _refused(fact: str) -> TunewrightError:
+    """Say that the model isn't logged."""
+    return TunewrightError(
+        fact, place="validation queries", mend="the model was not logged; nothing was left"
+    )
+
+
+def _upload(
+    run: Execution, folder: Path, logged: LoggedClassifier, tags: Mapping[str, object]
+) -> LoggedClassifier:
+    """Upload a checked package; READY comes last, and a failure takes everything back."""
+    from mlflow.entities import LoggedModelOutput
+    from mlflow.models import Model
+
+    client = run.tracking.client
+    model = client.create_logged_model(
+        run.tracking.experiment_id,
+        name=f"{run.tracking.model_name}-{logged.role}",
+        source_run_id=run.run_id,
+        tags={**_facts_of(logged), **_tags(tags)},
+        model_type="text-classification",
+    )
+    try:
+        description = Model.load(str(folder))
+        description.model_id = description.model_uuid = model.model_id
+        description.run_id = run.run_id
+        description.artifact_path = model.artifact_location
+        description.save(str(folder / "MLmodel"))
+        for cache in folder.rglob("__pycache__"):
+            shutil.rmtree(cache)
+        client.log_model_artifacts(model.model_id, str(folder))
+        client.log_outputs(run.run_id, [LoggedModelOutput(model.model_id, step=0)])
+        client.finalize_logged_model(model.model_id, "READY")
+    except BaseException:
+        remove_model(run.tracking, model.model_id)
+        raise
+    return logged.model_copy(update={"uri": MODEL_URI + model.model_id})
+
+
+def remove_model(tracking: Tracking, model_id: str) -> None:
+    """Remove a logged model's files, then its record (the files can't be found without it)."""
+    from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+    location = tracking.client.get_logged_model(model_id).artifact_location
+    if (folder := _local_folder(location)) is None:
+        get_artifact_repository(location, tracking_uri=tracking.uri).delete_artifacts()  # type: ignore[no-untyped-call]
+    elif folder.exists():
+        shutil.rmtree(folder.parent if folder.name == "artifacts" else folder)
+    tracking.client.delete_logged_model(model_id)
+
+
+def _facts_of(logged: LoggedClassifier) -> dict[str, str]:
+    """Say what a logged model is, as tags."""
+    return _tags(logged.model_dump(exclude={"uri", "run_id"}))
+
+
+def _tags(facts: Mapping[str, object]) -> dict[str, str]:
+    """Turn facts into tags: our prefix, JSON for what is nested."""
+    import json
+
+    def text(value: object) -> str:
+        if isinstance(value, str):
+            return value
+        return json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
+
+    return {PREFIX + name: text(value) for name, value in facts.items() if value is not None}
