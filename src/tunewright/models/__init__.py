@@ -1,1 +1,1 @@
-"""From a base name to a checked tokenizer and model."""
+"""Base models: named choices, tokenizer checks, loading, adapters, and the classifier that all else uses."""

@@ -1,0 +1,145 @@
+"""The untouched base model with a head fitted on its frozen features: the fair baseline for fine-tuning."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from tunewright.models.classifier import Classifier
+from tunewright.models.heads import output_layer
+from tunewright.models.inference import score_ids
+from tunewright.models.loading import load_encoder
+from tunewright.models.tokenizers import load_tokenizer, text_limit
+from tunewright.support.errors import InputError
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from tunewright.config.schema import ModelConfig
+    from tunewright.data.dataset import Examples
+    from tunewright.models.catalogue import Base
+
+IMBALANCE = 10
+"""Classes are weighed when the largest has this many times the rows of the smallest, as in training."""
+MAX_ITERATIONS = 1000
+ABSENT = -20.0
+"""Logit of a label without training rows: a probability of about 2e-9."""
+
+
+def fit_head(
+    base: Base,
+    train: Examples,
+    label_names: Sequence[str],
+    config: ModelConfig,
+    *,
+    seed: int,
+    cleaning: Mapping[str, object],
+) -> Classifier:
+    """Fit only the last layer of a classifier; every other weight stays as the base has it.
+
+    Each text passes through the model once. Logistic regression on the standardised inputs of the last layer
+    (a convex problem: one answer, no learning rate to choose) gives its weights, with the standardisation
+    folded in, so that the result is a plain classifier. A layer in between that the base doesn't bring
+    (DistilBERT's, RoBERTa's) stays as drawn from the seed: a random square layer keeps nearly all linear
+    information, see docs/models.md.
+
+    Args:
+        base: The base model.
+        train: Training rows.
+        label_names: Position is the class id.
+        config: The recipe's model section.
+        seed: Draws what the base lacks.
+        cleaning: ``Cleaning.model_dump()``.
+
+    Raises:
+        InputError: When the rows have fewer than two labels.
+    """
+    if len(set(train.labels)) < 2:  # noqa: PLR2004  (one label leaves nothing to tell apart)
+        raise InputError(
+            "the training rows have one label only", place="data", mend="add rows of another label"
+        )
+    model = load_encoder(base, label_names, config, seed=seed)
+    tokenizer = load_tokenizer(base, config)
+    limit = text_limit(model.config, tokenizer, config)
+    classifier = Classifier(tokenizer, model, label_names, limit, cleaning, base=base)
+    name, layer = output_layer(model, len(label_names))
+    ids = classifier.encode(train.texts)
+    with _without(model, name):
+        features = score_ids(
+            model,
+            ids,
+            outputs=layer.in_features,
+            pad_id=tokenizer.pad_token_id,
+            padding_side=tokenizer.padding_side,
+        )
+    weight, bias = _logistic_regression(features, train.labels, len(label_names))
+    _write(layer, weight, bias, features)
+    return classifier
+
+
+@contextmanager
+def _without(model: Any, name: str) -> Iterator[None]:  # noqa: ANN401
+    """Take a layer out inside, so that the model answers with that layer's inputs, one vector a text."""
+    from torch import nn
+
+    parent = model.get_submodule(name.rpartition(".")[0])
+    leaf = name.rpartition(".")[2]
+    layer = getattr(parent, leaf)
+    setattr(parent, leaf, nn.Identity())
+    try:
+        yield
+    finally:
+        setattr(parent, leaf, layer)
+
+
+def _logistic_regression(
+    features: npt.NDArray[np.float32], labels: Sequence[int], classes: int
+) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
+    """Fit on standardised features; return weights (classes, features) and biases (classes,) for raw ones."""
+    import numpy as np
+    from sklearn.linear_model import LogisticRegression
+
+    mean, scale = features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64)
+    scale[scale == 0] = 1.0
+    counts = np.bincount(labels, minlength=classes)
+    present = counts[counts > 0]
+    weighed = "balanced" if present.max() >= IMBALANCE * present.min() else None
+    fitted = LogisticRegression(max_iter=MAX_ITERATIONS, class_weight=weighed)
+    fitted.fit((features - mean) / scale, np.asarray(labels))
+    slopes, offsets = fitted.coef_, fitted.intercept_
+    if len(slopes) == 1:  # Two classes come as one row of log-odds: half to each side gives the same softmax.
+        slopes, offsets = np.vstack([-slopes, slopes]) / 2, np.concatenate([-offsets, offsets]) / 2
+    weight = np.zeros((classes, features.shape[1]))
+    bias = np.full(classes, ABSENT)
+    weight[fitted.classes_] = slopes / scale
+    bias[fitted.classes_] = offsets - weight[fitted.classes_] @ mean
+    return weight, bias
+
+
+def _write(
+    layer: Any,  # noqa: ANN401
+    weight: npt.NDArray[np.float64],
+    bias: npt.NDArray[np.float64],
+    features: npt.NDArray[np.float32],
+) -> None:
+    """Put the fitted weights into the last layer."""
+    import torch
+
+    if layer.bias is None:
+        weight = _without_bias(weight, bias, features)
+    with torch.no_grad():
+        layer.weight.copy_(torch.from_numpy(weight))
+        if layer.bias is not None:
+            layer.bias.copy_(torch.from_numpy(bias))
+
+
+def _without_bias(
+    weight: npt.NDArray[np.float64], bias: npt.NDArray[np.float64], features: npt.NDArray[np.float32]
+) -> npt.NDArray[np.float64]:
+    """Express biases through the features, by least squares, for layers that have none (decoders)."""
+    import numpy as np
+
+    direction, *_ = np.linalg.lstsq(features.astype(np.float64), np.ones(len(features)), rcond=None)
+    return weight + np.outer(bias, direction)
