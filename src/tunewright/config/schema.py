@@ -49,6 +49,9 @@ class Validation(Section):
     near_duplicate_threshold: OpenShare = Field(0.8, description="Jaccard similarity of near-duplicates.")
     flag_secrets: bool = Field(True, description="Count rows that hold credentials.")
     flag_personal_data: bool = Field(True, description="Count rows that hold e-mails, phone or card numbers.")
+    phone_regions: tuple[str, ...] = Field(
+        ("US", "GB"), description="Countries whose national phone numbers count; +44 … always does."
+    )
     quarantine_flagged: bool = Field(
         False, description="Move rows with secrets to quarantine instead of flagging."
     )

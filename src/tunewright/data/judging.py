@@ -1,0 +1,72 @@
+"""The pass that reads every row once and keeps a few numbers of each."""
+
+from __future__ import annotations
+
+from array import array
+from collections.abc import Iterator
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tunewright.data.findings import Findings
+from tunewright.data.normal_form import canonical, hash64, key_form, words
+from tunewright.data.parts import read_parts
+from tunewright.data.rules import GOOD, REASONS, Rows, fault
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    from tunewright.config.schema import Validation
+
+
+def judge(source: Path, config: Validation) -> tuple[Rows, Findings]:
+    """Read every row once: its own faults, its identities, what is to be flagged."""
+    import numpy as np
+
+    allowed = set(config.labels) if config.labels is not None else None
+    names: dict[str, int] = {}
+    findings = Findings(config)
+    columns = [array(kind) for kind in "qbqqQqqq"]
+    for row, text, label, digest in _records(source):
+        reason = fault(text, label, config, allowed)
+        identities = [0, 0, 0, 0]
+        if reason == GOOD:
+            forms = (canonical(text), words(text), key_form(text))
+            identities = [int(digest, 16), *map(hash64, forms)]
+            if findings.look(row, text) and config.quarantine_flagged:
+                reason = "secret"
+        code = -1 if label is None or not label.strip() else names.setdefault(label, len(names))
+        size = len(text) if isinstance(text, str) else 0
+        for column, value in zip(columns, (row, REASONS.index(reason), code, size, *identities), strict=True):
+            column.append(value)
+    row_numbers, reasons, codes, sizes, digests, canonicals, wordings, keys = columns
+    return Rows(
+        row=np.array(row_numbers, np.int64),
+        reason=np.array(reasons, np.int8),
+        other=np.zeros(len(row_numbers), np.int64),
+        label=np.array(codes, np.int64),
+        characters=np.array(sizes, np.int64),
+        digest=np.array(digests, np.uint64).view(np.int64),
+        canonical=np.array(canonicals, np.int64),
+        words=np.array(wordings, np.int64),
+        key=np.array(keys, np.int64),
+        label_names=tuple(names),
+    ), findings
+
+
+def _records(source: Path) -> Iterator[tuple[int, Any, str | None, str]]:
+    """Give (row, text, label, digest) of every row, in source order."""
+    for table in read_parts(source, ("row", "text", "label", "digest")):
+        yield from zip(
+            *(table.column(name).to_pylist() for name in ("row", "text", "label", "digest")), strict=True
+        )
+
+
+def texts_at(source: Path, positions: npt.NDArray[np.int64]) -> Iterator[tuple[int, str]]:
+    """Give (position, text) at some positions (sorted, counted over all parts)."""
+    start = 0
+    for table in read_parts(source, ("text",)):
+        wanted = positions[(positions >= start) & (positions < start + table.num_rows)]
+        texts = table.column("text").take(wanted - start).to_pylist()
+        yield from zip(wanted.tolist(), texts, strict=True)
+        start += table.num_rows
