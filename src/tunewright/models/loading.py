@@ -148,8 +148,7 @@ def _draw_output_layer(model: Any, labels: int) -> None:  # noqa: ANN401
     """Give the last layer fresh weights: the checkpoint's were made for other labels, even if for as many."""
     import torch
 
-    from tunewright.models.checkpoints import read_tensor
-from tunewright.models.heads import output_layer
+    from tunewright.models.heads import output_layer
 
     _, layer = output_layer(model, labels)
     with torch.no_grad():
@@ -167,7 +166,8 @@ def _restore_tied_embeddings(model: Any, found: Mapping[str, Any], base: Base) -
     import torch
 
     embeddings = model.get_input_embeddings().weight
-    absent = [name for name, weight in model.named_parameters() if weight is embeddings and name in found["missing_keys"]]
+    names = {name for name, weight in model.named_parameters() if weight is embeddings}
+    absent = names & set(found["missing_keys"])
     if not absent or not getattr(model.config, "tie_word_embeddings", True):
         return found
     for name in sorted(found["unexpected_keys"]):
@@ -175,7 +175,7 @@ def _restore_tied_embeddings(model: Any, found: Mapping[str, Any], base: Base) -
         if tensor is not None and tensor.shape == embeddings.shape:
             with torch.no_grad():
                 embeddings.copy_(tensor)
-            return {**found, "missing_keys": set(found["missing_keys"]) - set(absent)}
+            return {**found, "missing_keys": set(found["missing_keys"]) - absent}
     return found
 
 
