@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
     import torch
 
-LENGTH_JITTER = 0.1
+LENGTH_JITTER = 0.02
 """A text's length moves by up to this share before sorting: rows meet others in the next epoch."""
 
 
@@ -77,11 +77,13 @@ class Batches:
     """The batches of every epoch, as lists of row positions; a batch sampler for a torch ``DataLoader``.
 
     The same seed and epoch give the same batches, whatever ran before: a resumed training meets the rows that
-    the killed one would have met.
+    the killed one would have met. Rows are grouped by optimiser step, so that 4 batches of 8 rows hold the same
+    rows as 1 batch of 32.
 
     Args:
         lengths: Tokens of each row.
-        batch_size: Rows a batch; the last cut of an epoch may hold fewer.
+        batch_size: Rows a batch; the last of an epoch may hold fewer.
+        window: Batches that make one optimiser step.
         grouping: ``length_grouped``, or ``random`` for plain shuffling.
         seed: Seed of all epochs.
     """
@@ -91,6 +93,7 @@ class Batches:
         lengths: Sequence[int] | np.ndarray,
         batch_size: int,
         *,
+        window: int = 1,
         grouping: Literal["length_grouped", "random"],
         seed: int,
     ) -> None:
@@ -98,6 +101,7 @@ class Batches:
 
         self.lengths = np.asarray(lengths, dtype=np.int64)
         self.batch_size = batch_size
+        self.window = window
         self.grouping = grouping
         self.seed = seed
         self.epoch = 0
@@ -108,35 +112,47 @@ class Batches:
 
     def __iter__(self) -> Iterator[list[int]]:
         """Walk over the current epoch."""
-        return iter(self.of_epoch(self.epoch))
+        return (batch for step in self.steps(self.epoch) for batch in step)
 
     def set_epoch(self, epoch: int) -> None:
         """Choose the epoch, counted from 0, that iteration walks over."""
         self.epoch = epoch
 
-    def of_epoch(self, epoch: int) -> list[list[int]]:
-        """Return the batches of one epoch in order; every row stands in exactly one of them."""
+    def steps(self, epoch: int) -> list[list[list[int]]]:
+        """Return the batches of one epoch, step by step; every row stands in exactly one of them."""
         import numpy as np
 
         random = np.random.default_rng((self.seed, epoch))
         if self.grouping == "random":
             return self._cut(random.permutation(len(self.lengths)))
         jitter = random.uniform(1 - LENGTH_JITTER, 1 + LENGTH_JITTER, len(self.lengths))
-        # The shortest rows make the ragged batch: cutting starts at the long end.
-        batches = self._cut(np.argsort(-self.lengths * jitter, kind="stable"))
-        longest = max(range(len(batches)), key=lambda at: (self._cost(batches[at]), -at))
-        rest = [batches[at] for at in range(len(batches)) if at != longest]
-        return [batches[longest], *(rest[at] for at in random.permutation(len(rest)))]
+        # Cutting starts at the long end: what doesn't fill a step are the shortest rows, and they come last.
+        steps = self._cut(np.argsort(-self.lengths * jitter, kind="stable"))
+        whole = len(self.lengths) // (self.batch_size * self.window)
+        longest = max(range(len(steps)), key=lambda at: (self._longest(steps[at]), -at))
+        middle = [at for at in range(whole) if at != longest]
+        last = [at for at in range(whole, len(steps)) if at != longest]
+        return [steps[at] for at in (longest, *(middle[at] for at in random.permutation(len(middle))), *last)]
 
     def tokens(self, batch: Sequence[int]) -> tuple[int, int]:
         """Return useful and computed tokens of a batch that is padded to its longest row."""
-        return int(self.lengths[list(batch)].sum()), self._cost(batch)
+        lengths = self.lengths[list(batch)]
+        return int(lengths.sum()), int(lengths.max()) * len(batch)
 
-    def _cut(self, order: np.ndarray) -> list[list[int]]:
-        return [order[at : at + self.batch_size].tolist() for at in range(0, len(order), self.batch_size)]
+    def _cut(self, order: np.ndarray) -> list[list[list[int]]]:
+        """Cut an order of rows into steps, and these into batches, longest rows first."""
+        rows = self.batch_size * self.window
+        return [
+            [
+                order[at : at + self.batch_size].tolist()
+                for at in range(start, min(start + rows, len(order)), self.batch_size)
+            ]
+            for start in range(0, len(order), rows)
+        ]
 
-    def _cost(self, batch: Sequence[int]) -> int:
-        return int(self.lengths[list(batch)].max()) * len(batch)
+    def _longest(self, step: list[list[int]]) -> int:
+        """Return the tokens of the largest batch of a step: what decides about memory."""
+        return max(self.tokens(batch)[1] for batch in step)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tunewright.models.adapters import add_lora
@@ -40,6 +40,8 @@ class Prepared:
     weights: tuple[float, ...] | None
     """Weight of each class in the loss."""
     hardware: Hardware
+    _plan: dict[int, list[list[list[int]]]] = field(default_factory=dict, repr=False)
+    """The epoch whose batches were asked for last."""
 
     @property
     def steps_per_epoch(self) -> int:
@@ -54,8 +56,14 @@ class Prepared:
     def window(self, step: int) -> list[list[int]]:
         """Return the batches of an optimiser step, counted from 1 over all epochs."""
         epoch, at = divmod(step - 1, self.steps_per_epoch)
-        size = self.recipe.training.gradient_accumulation_steps
-        return self.batches.of_epoch(epoch)[at * size : (at + 1) * size]
+        return self.steps(epoch)[at]
+
+    def steps(self, epoch: int) -> list[list[list[int]]]:
+        """Return the batches of an epoch, counted from 0, step by step."""
+        if epoch not in self._plan:
+            self._plan.clear()
+            self._plan[epoch] = self.batches.steps(epoch)
+        return self._plan[epoch]
 
     def tokens(self, batch: list[int]) -> tuple[int, int]:
         """Return useful and computed tokens of a batch, as it is padded here."""
@@ -97,7 +105,13 @@ def prepare(dataset: Dataset, base: Base, recipe: Recipe, *, hardware: Hardware 
         limit=limit,
         train=train,
         validation=validation,
-        batches=Batches(train.lengths, training.batch_size, grouping=training.batching, seed=recipe.seed),
+        batches=Batches(
+            train.lengths,
+            training.batch_size,
+            window=training.gradient_accumulation_steps,
+            grouping=training.batching,
+            seed=recipe.seed,
+        ),
         padding=Padding(
             pad_id=tokenizer.pad_token_id,
             side=tokenizer.padding_side,
