@@ -1,0 +1,1 @@
+"""The bundled demo data set: short messages to an online shop, each with its intent."""
