@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 
 from tunewright.data.dataset import Dataset
 from tunewright.support.console import say
-from tunewright.support.digests import digest_json
 from tunewright.support.files import read_json, write_json, writing_folder
 
 if TYPE_CHECKING:
@@ -18,14 +17,13 @@ if TYPE_CHECKING:
     from tunewright.models.classifier import Classifier
     from tunewright.pipeline.job import Job
     from tunewright.registry.certificate import Certificate
-    from tunewright.registry.executions import Execution
+    from tunewright.support.paths import ProjectPaths
 
 CHECK = "check.json"
 BASE = "base.json"
 CANDIDATE = "candidate.json"
 REGISTERED = "registered.json"
 VERDICT = "verdict.json"
-RUN = "run.json"
 
 
 def check(job: Job) -> None:
@@ -102,19 +100,22 @@ def _baseline_of_base(job: Job, dataset: Dataset, folder: Path) -> None:
 def train(job: Job) -> None:
     """Fine-tune, certify, and log the candidate; a killed training goes on from its last checkpoint."""
     from tunewright.registry.executions import execution
+    from tunewright.registry.lineage import log_lineage
     from tunewright.registry.models import LoggedClassifier, log_classifier
     from tunewright.registry.tracking import connect
+    from tunewright.training.classification import identity
     from tunewright.training.classification import train as fine_tune
 
     dataset = Dataset.load(job.paths.processed)
     base = _base(job)
-    workspace = job.paths.checkpoints / _training_key(job, dataset, base)
+    key = identity(dataset, base, job.recipe)
+    attempt = job.paths.checkpoints / f"{key}.json"
     tracking = connect(job.recipe, job.paths)
-    earlier = _earlier_run(workspace)
+    earlier = read_json(attempt)["run_id"] if attempt.is_file() else None
     with execution(tracking, "train", recipe=job.recipe, tags=_tags(dataset), resume=earlier) as run:
-        write_json(workspace / RUN, {"run_id": run.run_id})
+        write_json(attempt, {"run_id": run.run_id})
         run.log_dataset(dataset)
-        candidate = fine_tune(dataset, base, job.recipe, workspace=workspace, recorder=run)
+        candidate = fine_tune(dataset, base, job.recipe, workspace=job.paths.checkpoints, recorder=run)
         run.require_metrics()
         figures = asdict(candidate.figures)
         figures["forecast"] = _forecast_score(job, candidate.figures)
@@ -126,7 +127,7 @@ def train(job: Job) -> None:
             base=LoggedClassifier.model_validate(read_json(job.paths.models / BASE)),
             tags={"method": candidate.method, "base": base.name},
         )
-        _log_lineage(run, dataset)
+        log_lineage(run, dataset)
     pointer = {
         "logged": logged.model_dump(mode="json"),
         "base": {"name": base.name, "digest": base.digest},
@@ -134,7 +135,8 @@ def train(job: Job) -> None:
         "figures": figures,
     }
     write_json(job.paths.models / CANDIDATE, pointer)
-    shutil.rmtree(workspace)
+    shutil.rmtree(job.paths.checkpoints / key)
+    attempt.unlink()
 
 
 def evaluate(job: Job) -> None:
@@ -182,8 +184,8 @@ def register(job: Job) -> None:
     """Register base and candidate as versions, each once."""
     from tunewright.registry.models import LoggedClassifier
     from tunewright.registry.models import register as make_version
+    from tunewright.registry.references import versions_of
     from tunewright.registry.tracking import connect
-    from tunewright.registry.versions import find_version
 
     tracking = connect(job.recipe, job.paths)
     report = read_json(job.paths.reports / "evaluation" / "report.json")
@@ -193,11 +195,12 @@ def register(job: Job) -> None:
         "base": read_json(job.paths.models / BASE),
         "tuned": read_json(job.paths.models / CANDIDATE)["logged"],
     }
+    known = {version.uri: version for version in versions_of(tracking, tracking.model_name)}
     versions = {}
     for role, pointer in pointers.items():
         logged = LoggedClassifier.model_validate(pointer)
         facts = {"data_digest": dataset.manifest.digest, "metrics": metrics.get(role, {}), **_commit(job)}
-        version = find_version(tracking, logged.uri) or make_version(tracking, logged, facts=facts)
+        version = known.get(logged.uri) or make_version(tracking, logged, facts=facts)
         versions[role] = version.version
         say(f"    {role}: {version.name} version {version.version}")
     record = {"model": tracking.model_name, "version": versions["tuned"], "base_version": versions["base"]}
@@ -242,23 +245,6 @@ def _certify(job: Job, dataset: Dataset, classifier: Classifier) -> Certificate:
     return record(classifier, probes, bound=settings.certificate_bound)
 
 
-def _training_key(job: Job, dataset: Dataset, base: Base) -> str:
-    """Identify what a checkpoint may be resumed for: same rows, same base, same settings."""
-    recipe = job.recipe
-    settings = [
-        recipe.training.model_dump(),
-        recipe.model.model_dump(),
-        recipe.seed,
-        recipe.evaluation.primary_metric,
-    ]
-    return digest_json([dataset.manifest.digest, base.digest, *settings])[:16]
-
-
-def _earlier_run(workspace: Path) -> str | None:
-    path = workspace / RUN
-    return read_json(path)["run_id"] if path.is_file() else None
-
-
 def _forecast_score(job: Job, figures: Any) -> dict[str, Any]:  # noqa: ANN401
     from tunewright.training.forecast import Forecast, score
 
@@ -267,12 +253,6 @@ def _forecast_score(job: Job, figures: Any) -> dict[str, Any]:  # noqa: ANN401
     for line in scored.lines():
         say(f"    {line}")
     return asdict(scored)
-
-
-def _log_lineage(run: Execution, dataset: Dataset) -> None:
-    from tunewright.registry.lineage import log_rows
-
-    log_rows(run, dataset)
 
 
 def _present(job: Job, names: tuple[str, ...]) -> list[str]:
@@ -293,3 +273,13 @@ def _provenance(pointer: dict[str, Any], dataset: Dataset) -> dict[str, object]:
         "base": pointer["base"]["name"],
         "data": dataset.manifest.digest,
     }
+
+
+def pointed_at(paths: ProjectPaths) -> tuple[str, ...]:
+    """Return the logged models that the steps' pointer files name: later steps need them, registered or not."""
+    uris = []
+    for name in (BASE, CANDIDATE):
+        if (paths.models / name).is_file():
+            pointer = read_json(paths.models / name)
+            uris.append(pointer.get("logged", pointer)["uri"])
+    return tuple(uris)

@@ -45,7 +45,13 @@ READING = tuple(
         "json_field", "hub_config", "hub_split", "revision", "max_rows", "shard_rows",
     )
 )  # fmt: skip
-RECORDING = ("project", "registry.tracking_uri", "registry.experiment", "registry.probes", "registry.certificate_bound")
+RECORDING = (
+    "project",
+    "registry.tracking_uri",
+    "registry.experiment",
+    "registry.probes",
+    "registry.certificate_bound",
+)
 JUDGING = tuple(
     f"evaluation.{key}"
     for key in (
@@ -102,7 +108,14 @@ STEPS: tuple[Step, ...] = (
         name="baseline",
         summary="measure the untouched base and the trivial baselines",
         function="tunewright.pipeline.model_steps:baseline",
-        params=("model", "data.cleaning", "evaluation.baselines", "evaluation.latency_samples", *RECORDING, "seed"),
+        params=(
+            "model",
+            "data.cleaning",
+            "evaluation.baselines",
+            "evaluation.latency_samples",
+            *RECORDING,
+            "seed",
+        ),
         takes=(DATA,),
         plain=(BASELINES, "models/base.json"),
     ),

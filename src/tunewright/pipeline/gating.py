@@ -1,0 +1,133 @@
+"""Challenger against champion: gather what the gate looks at, ask it, write its answer down, act on it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from tunewright.data.dataset import Dataset
+from tunewright.support.digests import digest_json
+from tunewright.support.files import read_json
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from tunewright.evaluation.predictions import Predictions
+    from tunewright.pipeline.job import Job
+    from tunewright.registry.references import Version
+    from tunewright.registry.tracking import Tracking
+
+
+def challenge(job: Job) -> dict[str, Any]:
+    """Decide about the version that this run registered, and move the alias when the gate says so.
+
+    Returns:
+        The verdict with ``model``, ``version``, ``incumbent_version`` and ``promoted``.
+    """
+    from tunewright.evaluation.predictions import Predictions
+    from tunewright.evaluation.slices import slice_masks
+    from tunewright.registry.gate import decide
+    from tunewright.registry.tracking import connect
+
+    dataset = Dataset.load(job.paths.processed)
+    tracking = connect(job.recipe, job.paths)
+    registered = read_json(job.paths.models / "registered.json")
+    tuned = Predictions.load(job.paths.reports / "evaluation" / "tuned.parquet")
+    baselines = job.paths.reports / "baselines"
+    champion = champion_of(tracking)
+    if champion is not None and champion.version == registered["version"]:
+        return {**_already(registered), "promoted": True}
+    verdict = decide(
+        tuned,
+        None if champion is None else _champion_answers(job, tracking, champion, dataset),
+        label_names=dataset.label_names,
+        slices=slice_masks(dataset, job.recipe.evaluation),
+        config=job.recipe.evaluation,
+        trivial=Predictions.load(baselines / "majority.parquet"),
+        base=Predictions.load(baselines / "base.parquet"),
+        seed=job.recipe.seed,
+    )
+    facts = {
+        **verdict.model_dump(mode="json"),
+        "model": registered["model"],
+        "version": registered["version"],
+        "incumbent_version": champion.version if champion else None,
+        "promoted": verdict.decision == "promote",
+    }
+    _record(job, tracking, registered, facts)
+    return facts
+
+
+def champion_of(tracking: Tracking) -> Version | None:
+    """Return the version that holds the champion alias, if one does."""
+    from tunewright.registry.references import CHAMPION, versions_of
+
+    found = versions_of(tracking, tracking.model_name)
+    return next((version for version in found if CHAMPION in version.aliases), None)
+
+
+def _already(registered: dict[str, Any]) -> dict[str, Any]:
+    name = f"{registered['model']} version {registered['version']}"
+    return {
+        "model": registered["model"],
+        "version": registered["version"],
+        "incumbent_version": registered["version"],
+        "decision": "keep",
+        "summary": f"{name} is the champion already",
+    }
+
+
+def _champion_answers(job: Job, tracking: Tracking, champion: Version, dataset: Dataset) -> Predictions:
+    """Let the champion answer the frozen test rows, those aside that it learned from."""
+    import numpy as np
+
+    from tunewright.evaluation.predictions import predict_split
+    from tunewright.registry.lineage import row_digest, rows_trained_on
+    from tunewright.registry.models import load
+
+    test = dataset.examples("test")
+    classifier = load(tracking, champion.reference)
+    answers = predict_split(
+        classifier,
+        test,
+        name=f"champion (version {champion.version})",
+        role="champion",
+        config=job.recipe.evaluation,
+        size_bytes=int(champion.facts.get("size_bytes", 0)) or classifier.size_bytes,
+    )
+    answers = in_label_order(answers, classifier.label_names, dataset.label_names)
+    seen = rows_trained_on(tracking, champion)
+    unseen = [position for position, text in enumerate(test.texts) if row_digest(text) not in seen]
+    return answers if len(unseen) == len(test) else answers.take(np.asarray(unseen, dtype=np.int64))
+
+
+def in_label_order(answers: Predictions, names: tuple[str, ...], wanted: tuple[str, ...]) -> Predictions:
+    """Bring answers of a model with other labels, or another order of them, to the data set's labels.
+
+    A label that the model doesn't know gets a probability of zero, one that the data set doesn't know is dropped.
+    """
+    from dataclasses import replace
+
+    import numpy as np
+
+    if names == wanted:
+        return answers
+    columns: list[np.ndarray] = [
+        answers.log_probabilities[:, names.index(name)] if name in names else np.full(len(answers), -np.inf)
+        for name in wanted
+    ]
+    return replace(answers, log_probabilities=np.stack(columns, axis=1).astype(np.float32))
+
+
+def _record(job: Job, tracking: Tracking, registered: dict[str, Any], facts: dict[str, Any]) -> None:
+    """Keep the verdict with the challenger's run; promote when it says so."""
+    from tunewright.registry.references import find_version
+    from tunewright.registry.versions import promote
+
+    reference = f"{registered['model']}/{registered['version']}"
+    version = find_version(tracking, reference)
+    tracking.client.log_dict(version.run_id, facts, "verdict.json")
+    tracking.client.log_artifact(
+        version.run_id, str(job.paths.reports / "evaluation" / "report.html"), "report"
+    )
+    if facts["promoted"]:
+        promote(tracking, reference, reason=facts["summary"], verdict=digest_json(facts))
