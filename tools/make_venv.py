@@ -31,16 +31,27 @@ def main() -> None:
     if sys.version_info < OLDEST:
         sys.exit(f"error: python {sys.version.split()[0]} is too old; tunewright needs 3.10 or newer")
     wanted = _digest()
-    if STAMP.is_file() and STAMP.read_text() == wanted:
-        return
+    if not STAMP.is_file() or STAMP.read_text() != wanted:
+        _install()
+        STAMP.write_text(wanted)
+    # Where PYTHONDONTWRITEBYTECODE is set, nothing would ever be compiled, and each start would cost seconds.
+    _call([str(PYTHON), "-m", "compileall", "-q", "src"], "can't compile the sources")
+
+
+def _install() -> None:
     if not PYTHON.exists():
-        _call([sys.executable, "-m", "venv", str(VENV)], "can't make a virtual environment (is python3-venv installed?)")
-    _call([str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", UV], "pip can't install uv")
+        _call(
+            [sys.executable, "-m", "venv", str(VENV)],
+            "can't make a virtual environment (is python3-venv installed?)",
+        )
+    _call(
+        [str(PYTHON), "-m", "pip", "install", "--quiet", "--disable-pip-version-check", UV],
+        "pip can't install uv",
+    )
     command = [str(BIN / "uv"), "pip", "install", "--python", str(PYTHON), "--constraint", "constraints.txt"]
-    command += [*_torch_options(), "--editable", ".[dev]"]
+    command += ["--compile-bytecode", *_torch_options(), "--editable", ".[dev]"]
     print(f"installing tunewright into {VENV} …", flush=True)  # noqa: T201 - a script's own output
     _call(command, "uv can't install the packages", extra_environment=_uv_environment())
-    STAMP.write_text(wanted)
 
 
 def _digest() -> str:

@@ -105,7 +105,7 @@ def _show_outcome(outcome: Outcome) -> None:
     table = Table(box=None, pad_edge=False)
     for heading, side in (("", "left"), ("accuracy", "right"), ("F1 macro", "right")):
         table.add_column(heading, justify=side)  # type: ignore[arg-type]
-    rows = {f"{outcome.model} (tuned)": outcome.metrics, **outcome.baselines}
+    rows = {f"{outcome.model} (tuned)": outcome.metrics, **(outcome.baselines or {})}
     for name, metrics in rows.items():
         table.add_row(name, f"{metrics['accuracy']:.4f}", f"{metrics['f1_macro']:.4f}")
     output().print(table)
