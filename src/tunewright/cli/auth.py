@@ -22,7 +22,6 @@ class Level(str, Enum):
     USE = "USE"
     EDIT = "EDIT"
     MANAGE = "MANAGE"
-    NO_PERMISSIONS = "NO_PERMISSIONS"
 
 
 @app.command()

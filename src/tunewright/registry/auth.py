@@ -35,8 +35,11 @@ from tunewright.support.locks import locked
 if TYPE_CHECKING:
     from tunewright.support.paths import ProjectPaths
 
-Permission = Literal["READ", "USE", "EDIT", "MANAGE", "NO_PERMISSIONS"]
-"""MLflow's levels; EDIT lets a member record runs and register models, MANAGE also delete and share them."""
+Permission = Literal["READ", "USE", "EDIT", "MANAGE"]
+"""MLflow's levels, each with all of the one before.
+
+EDIT lets a member record runs and register models, MANAGE also delete and share them.
+"""
 
 GRANTED_TYPES = ("experiment", "registered_model")
 POLL_SECONDS = 2.0

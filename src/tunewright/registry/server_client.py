@@ -111,18 +111,15 @@ class ServerClient:
         self._expect("POST", "/api/2.0/mlflow/users/create", admin, body)
 
     def grant(self, admin: Credentials, username: str, resource_type: str, permission: str) -> None:
-        """Grant a permission on every resource of a type.
+        """Grant one permission on every resource of a type, in place of a former one.
 
         Raises:
             TunewrightError: When the server refuses.
         """
-        body = {
-            "username": username,
-            "resource_type": resource_type,
-            "resource_id": "*",
-            "permission": permission,
-        }
-        self._expect("POST", "/api/3.0/mlflow/users/permissions/grant", admin, body)
+        path = "/api/3.0/mlflow/users/permissions/"
+        resource = {"username": username, "resource_type": resource_type, "resource_id": "*"}
+        self._call("POST", path + "revoke", admin, resource)  # MLflow refuses to change one; 404 without
+        self._expect("POST", path + "grant", admin, {**resource, "permission": permission})
 
     def _expect(self, method: str, path: str, credentials: Credentials, body: Mapping[str, str]) -> None:
         answer = self._call(method, path, credentials, body)

@@ -70,11 +70,9 @@ def find(owner: Path) -> list[psutil.Process]:
     found: dict[int, psutil.Process] = {}
     for process in psutil.process_iter():
         with contextlib.suppress(psutil.Error, OSError):
-            if process.pid == os.getpid() or process.status() == psutil.STATUS_ZOMBIE:
-                continue
-            if process.environ().get(MARKER) == str(owner):
+            if process.pid != os.getpid() and process.environ().get(MARKER) == str(owner):
                 family = [process, *process.children(recursive=True)]
-                found.update((member.pid, member) for member in family)
+                found.update((member.pid, member) for member in family if _lives(member))
     return sorted(found.values(), key=_age)
 
 
@@ -148,6 +146,16 @@ def choose_port(host: str, port: int) -> int:
             place="--port",
             mend="choose another one, or --port 0 for any that is free",
         ) from None
+
+
+def _lives(process: psutil.Process) -> bool:
+    """Tell whether a process runs; one that is dead but not yet collected by its parent doesn't."""
+    import psutil
+
+    try:
+        return process.status() not in {psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD}
+    except psutil.NoSuchProcess:
+        return False
 
 
 def _age(process: psutil.Process) -> tuple[float, int]:

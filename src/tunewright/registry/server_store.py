@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunewright.config.dotenv import ARTIFACTS, STORE, read_secrets
@@ -48,13 +49,17 @@ def settle_store(files: ServerFiles, given: str | None) -> URL:
         url = url.set(drivername="postgresql+psycopg2")  # SQLAlchemy 2.1 reads postgresql:// as psycopg 3
         if find_spec("psycopg2") is None:
             raise MissingExtraError("a PostgreSQL store", "postgres")
-        _check_database(url)
+        _check_database(url, connect_timeout=CONNECT_SECONDS)
     elif url.get_backend_name() != "sqlite" or not url.database or url.database == ":memory:":
         raise InputError(
             f"'{url.get_backend_name()}' is not a store for the server",
             place=place,
             mend="use a sqlite:///FILE or a postgresql+psycopg2://USER@HOST/DATABASE",
         )
+    elif Path(url.database).exists():
+        _check_database(url)
+    elif not Path(url.database).parent.is_dir():
+        raise InputError("its folder doesn't exist", place=url.database, mend="make the folder first")
     return url
 
 
@@ -94,20 +99,23 @@ def passwords_of(store: URL) -> tuple[str | None, ...]:
     return (store.password, *((query,) if isinstance(query, str) else query or ()))
 
 
-def _check_database(url: URL) -> None:
-    """Connect once: MLflow itself would try for over a minute before it gives up."""
+def _check_database(url: URL, **connect: int) -> None:
+    """Open the database once: MLflow itself would try for over a minute before it gives up."""
     import sqlalchemy as sa
 
-    engine = sa.create_engine(url, connect_args={"connect_timeout": CONNECT_SECONDS})
+    engine = sa.create_engine(url, connect_args=connect)
     try:
-        engine.connect().close()
+        with engine.connect() as connection:
+            sa.inspect(connection).get_table_names()
     except sa.exc.SQLAlchemyError as error:
         lines = str(getattr(error, "orig", None) or error).strip().splitlines()
         reason = scrub(lines[0] if lines else "no reason given", passwords_of(url))
         raise InputError(
             f"the database can't be opened ({reason})",
             place=redacted(url),
-            mend="check host, database, user and password",
+            mend="check host, database, user and password"
+            if url.host
+            else "check that it is the right file and that you can write it",
         ) from None
     finally:
         engine.dispose()
