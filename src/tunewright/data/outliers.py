@@ -15,6 +15,9 @@ MODIFIED_Z = 3.5
 NORMAL_MAD = 0.6745
 """The median absolute deviation of a standard normal distribution."""
 
+FACTOR = 3
+"""A text within this factor of the median length is never an outlier, however alike the others are."""
+
 LEAST_LETTERS = 40
 """Shorter texts don't show their language: on chat messages the identifier guesses."""
 SURE = 0.9
@@ -41,10 +44,8 @@ def length_outliers(lengths: npt.NDArray[np.int64]) -> npt.NDArray[np.bool_]:
         return np.zeros(0, dtype=bool)
     logs = np.log1p(lengths)
     distance = np.abs(logs - np.median(logs))
-    spread = np.median(distance)
-    if spread == 0:
-        return np.zeros(len(lengths), dtype=bool)
-    mask: npt.NDArray[np.bool_] = NORMAL_MAD * distance / spread > MODIFIED_Z
+    bound = max(MODIFIED_Z * np.median(distance) / NORMAL_MAD, np.log(FACTOR))
+    mask: npt.NDArray[np.bool_] = distance > bound
     return mask
 
 
