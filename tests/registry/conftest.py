@@ -116,6 +116,7 @@ def bert(vocabulary: int, seed: int):
         id2label=dict(enumerate(LABELS)),
         label2id={name: at for at, name in enumerate(LABELS)},
         pad_token_id=0,
+        attn_implementation="eager",
     )
     model = BertForSequenceClassification(config).eval()
     with torch.no_grad():
@@ -129,9 +130,9 @@ def make_classifier(tokenizer):
 
     def made(seed: int = 0, *, adapter: bool = False):
         import torch
-        from tunewright.models.classifier import Classifier
 
         from tunewright.config.schema import Cleaning
+        from tunewright.models.classifier import Classifier
 
         model = bert(len(tokenizer), seed)
         if adapter:

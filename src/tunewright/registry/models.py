@@ -143,7 +143,7 @@ def register(
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
-        tags = {**_facts_of(logged), **_tags(facts or {})}
+        tags = {**_run_facts(tracking, logged.run_id), **_facts_of(logged), **_tags(facts or {})}
         made = client.create_model_version(
             tracking.model_name,
             source=logged.uri,
@@ -164,8 +164,8 @@ def load(tracking: Tracking, reference: str = "") -> Classifier:
         reference: ``NAME``, ``NAME@alias``, ``NAME/3``, ``models:/…``; empty takes the project's champion.
 
     Raises:
-        InputError: When the reference names nothing.
-        TunewrightError: When its artefacts are missing, or the base isn't the one of the adapter.
+        InputError: When the reference names nothing, or the base isn't the one of the adapter.
+        TunewrightError: When its files are gone.
     """
     from tunewright.models.classifier import Classifier
 
@@ -175,13 +175,6 @@ def load(tracking: Tracking, reference: str = "") -> Classifier:
     base_folder = None
     if base_uri := tags.get(PREFIX + "base_uri"):
         base_folder = model_folder(tracking, base_uri) / CLASSIFIER_FOLDER
-        expected = tags[PREFIX + "base_weights_sha256"]
-        if (found := digest_file(base_folder / WEIGHTS)) != expected:
-            raise TunewrightError(
-                f"the base weights have digest {found[:12]}, the adapter was trained on {expected[:12]}",
-                place=base_uri,
-                mend="train again: the base was changed in the store",
-            )
     return Classifier.load(model_folder(tracking, uri) / CLASSIFIER_FOLDER, base_folder=base_folder)
 
 
@@ -216,7 +209,7 @@ def model_folder(tracking: Tracking, uri: str) -> Path:
     model_id = model_id_of(uri)
     with explained(tracking.uri):
         location = tracking.client.get_logged_model(model_id).artifact_location
-    folder = _local_folder(location)
+    folder = local_folder(location)
     if folder is None:
         folder = tracking.state / "cache" / "models" / model_id
         with tracking.locked(f"model-{model_id}", what=f"the copy of {uri}"):
@@ -237,7 +230,7 @@ def model_folder(tracking: Tracking, uri: str) -> Path:
     return folder
 
 
-def _local_folder(location: str) -> Path | None:
+def local_folder(location: str) -> Path | None:
     """Return the folder of an artefact location on this machine; None where a server or a cloud holds it."""
     from mlflow.utils.file_utils import local_file_uri_to_path
 
@@ -318,11 +311,19 @@ def remove_model(tracking: Tracking, model_id: str) -> None:
     from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
 
     location = tracking.client.get_logged_model(model_id).artifact_location
-    if (folder := _local_folder(location)) is None:
+    if (folder := local_folder(location)) is None:
         get_artifact_repository(location, tracking_uri=tracking.uri).delete_artifacts()  # type: ignore[no-untyped-call]
     elif folder.exists():
         shutil.rmtree(folder.parent if folder.name == "artifacts" else folder)
     tracking.client.delete_logged_model(model_id)
+
+
+def _run_facts(tracking: Tracking, run_id: str) -> dict[str, str]:
+    """Take over what the run knows: commit, digests, last figures."""
+    data = tracking.client.get_run(run_id).data
+    names = ("commit", "dirty", "recipe_digest", "data_digest", "step")
+    known = {PREFIX + name: data.tags[PREFIX + name] for name in names if PREFIX + name in data.tags}
+    return {**known, **_tags({"metrics": dict(data.metrics)})}
 
 
 def _facts_of(logged: LoggedClassifier) -> dict[str, str]:
