@@ -41,7 +41,7 @@ def kill_after_a_checkpoint(recipe, dataset, workspace, tmp_path):
         assert process.poll() is None, "the training ended before its first checkpoint"
         assert time.monotonic() < deadline
         time.sleep(0.01)
-    time.sleep(random.SystemRandom().uniform(0, 0.4))
+    time.sleep(random.SystemRandom().uniform(0, 0.2))
     process.send_signal(signal.SIGKILL)
     assert process.wait() == -signal.SIGKILL
     assert not list(workspace.glob(f"*/finished/{SEAL}")), "it was killed too late to test anything"
@@ -53,7 +53,7 @@ def test_a_killed_training_ends_with_the_same_bits(method, make_dataset, tiny_re
     dataset = make_dataset(train=330)
     recipe = tiny_recipe(
         method=method,
-        epochs=30,
+        epochs=6,
         batch_size=8,
         gradient_accumulation_steps=2,
         checkpoint_steps=7,

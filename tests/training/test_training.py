@@ -25,7 +25,7 @@ def accuracy(candidate, dataset):
 @pytest.mark.parametrize("method", ["full", "lora"])
 def test_it_learns_and_says_what_it_did(method, make_dataset, tiny_recipe, base, tmp_path, recorder, capsys):
     dataset = make_dataset()
-    recipe = tiny_recipe(method=method, learning_rate=5e-3 if method == "full" else 2e-2, epochs=6)
+    recipe = tiny_recipe(method=method, learning_rate=5e-3 if method == "full" else 1e-2, epochs=12)
     candidate = train(dataset, base, recipe, workspace=tmp_path / "work", recorder=recorder)
     assert accuracy(candidate, dataset) >= 0.95
     assert not candidate.classifier.model.training
@@ -33,7 +33,7 @@ def test_it_learns_and_says_what_it_did(method, make_dataset, tiny_recipe, base,
         "torch.float32"
     }
     figures = candidate.figures
-    assert (figures.steps, figures.samples, figures.resumed_from_step) == (60, 6 * 160, 0)
+    assert (figures.steps, figures.samples, figures.resumed_from_step) == (120, 12 * 160, 0)
     assert 0 < figures.useful_tokens < figures.padded_tokens
     assert figures.padding_share < 0.2
     assert figures.peak_memory_bytes > 1 << 20
@@ -44,11 +44,11 @@ def test_it_learns_and_says_what_it_did(method, make_dataset, tiny_recipe, base,
             kind
         )
     assert {"validation/accuracy", "validation/balanced_accuracy", "validation/loss"} <= names
-    assert sorted({step for name, step in recorder.points if name == "train/loss"}) == list(range(5, 61, 5))
-    assert [entry["epoch"] for entry in candidate.history] == [1, 2, 3, 4, 5, 6]
+    assert sorted({step for name, step in recorder.points if name == "train/loss"}) == list(range(5, 121, 5))
+    assert [entry["epoch"] for entry in candidate.history] == list(range(1, 13))
     shown = capsys.readouterr().err
     assert "training on cpu, fp32, 1 thread" in shown
-    assert "epoch 6: accuracy" in shown
+    assert "epoch 12: accuracy" in shown
 
 
 def test_the_classifier_computes_as_its_saved_copy_does(make_dataset, tiny_recipe, base, tmp_path, recorder):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tunewright.models.classifier import Classifier
 from tunewright.support.console import say
@@ -11,8 +11,7 @@ from tunewright.support.digests import digest_json
 from tunewright.training.candidate import Candidate, TrainingFigures
 from tunewright.training.checkpoints import Checkpoint, discard_unsealed, newest_whole
 from tunewright.training.faults import explained
-from tunewright.training.hardware import Hardware, applied
-from tunewright.training.memory import reset_peak_memory
+from tunewright.training.hardware import Hardware, applied, attention
 from tunewright.training.preparation import Prepared, prepare
 from tunewright.training.supervisor import Supervisor
 from tunewright.training.trainer import build_trainer
@@ -52,9 +51,8 @@ def train(dataset: Dataset, base: Base, recipe: Recipe, *, workspace: Path, reco
     hardware = Hardware.from_dict(checkpoint.record["hardware"]) if checkpoint else None
     prepared = prepare(dataset, base, recipe, hardware=hardware)
     say(prepared.hardware.describe())
-    reset_peak_memory(prepared.hardware.device)
     supervisor = Supervisor.begin(prepared, recorder, folder, checkpoint)
-    with applied(prepared.hardware):
+    with applied(prepared.hardware), attention(prepared.model, prepared.hardware):
         _fit(prepared, supervisor, folder, checkpoint)
     return _candidate(base, supervisor, checkpoint)
 
@@ -80,9 +78,8 @@ def _fit(prepared: Prepared, supervisor: Supervisor, folder: Path, checkpoint: C
         return
     if checkpoint:
         say(f"going on from step {checkpoint.step} of {prepared.total_steps}")
-    attention_before = _set_attention(prepared.model, prepared.hardware.attention)
     trainer = build_trainer(prepared, supervisor, folder)
-    supervisor.progress.start()
+    supervisor.start()
     try:
         with explained(prepared, folder, step=lambda: trainer.state.global_step + 1):
             trainer.train(resume_from_checkpoint=str(checkpoint.folder) if checkpoint else None)
@@ -91,25 +88,10 @@ def _fit(prepared: Prepared, supervisor: Supervisor, folder: Path, checkpoint: C
         supervisor.progress.stop()
         # The Trainer wraps the model's forward pass in autocast; outside training it computes in fp32.
         trainer.accelerator.unwrap_model(prepared.model, keep_fp32_wrapper=False)
-        if attention_before:
-            _set_attention(prepared.model, attention_before)
 
 
 def _is_resumable(checkpoint: Checkpoint) -> bool:
     return (checkpoint.folder / "trainer_state.json").is_file()
-
-
-def _set_attention(model: Any, implementation: str) -> str:  # noqa: ANN401
-    """Choose the attention code of a model that lets us; return what it had, or an empty string."""
-    before = str(getattr(model.config, "_attn_implementation", "") or "")
-    if not before or before == implementation:
-        return before
-    try:
-        model.set_attn_implementation(implementation)
-    except (ValueError, AttributeError):
-        # The architecture has only one.
-        return ""
-    return before
 
 
 def _candidate(base: Base, supervisor: Supervisor, checkpoint: Checkpoint | None) -> Candidate:

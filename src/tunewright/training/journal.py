@@ -53,13 +53,18 @@ class Journal:
         recorder.metrics(figures, step)
 
     def judge(self, step: int, score: tuple[float, float]) -> bool:
-        """Tell whether this epoch is the best so far, and remember."""
-        is_best = self.best_score is None or score > self.best_score
-        if is_best:
-            self.best_score, self.best_step, self.epochs_without_gain = score, step, 0
-        else:
-            self.epochs_without_gain += 1
-        return is_best
+        """Tell whether this epoch is the best so far, and remember.
+
+        A smaller loss makes an epoch better than one with the same metric, but patience waits for the metric.
+        """
+        before = self.best_score
+        self.epochs_without_gain = (
+            0 if before is None or score[0] > before[0] else self.epochs_without_gain + 1
+        )
+        if before is None or score > before:
+            self.best_score, self.best_step = score, step
+            return True
+        return False
 
     def replay(self, recorder: Recorder) -> None:
         """Record again all that was recorded before the checkpoint."""
@@ -100,18 +105,22 @@ class Journal:
 
 @dataclass(slots=True)
 class Stopwatch:
-    """Adds wall and processor time to a journal, part by part."""
+    """Adds wall and processor time to a journal, part by part, once it was started."""
 
     journal: Journal
-    _wall: float = field(default_factory=time.monotonic)
-    _processor: float = field(default_factory=time.process_time)
+    _since: tuple[float, float] | None = None
+
+    def start(self) -> None:
+        """Count from now."""
+        self._since = time.monotonic(), time.process_time()
 
     def lap(self) -> None:
         """Add what has passed since the start or the last lap."""
-        wall, processor = time.monotonic(), time.process_time()
-        self.journal.seconds += wall - self._wall
-        self.journal.cpu_seconds += processor - self._processor
-        self._wall, self._processor = wall, processor
+        if self._since is not None:
+            wall, processor = self._since
+            self.start()
+            self.journal.seconds += self._since[0] - wall
+            self.journal.cpu_seconds += self._since[1] - processor
 
 
 def metric_names(prefix: str, labels: Sequence[str]) -> dict[str, str]:

@@ -21,7 +21,7 @@ from tunewright.training.checkpoints import (
 )
 from tunewright.training.journal import Journal, Stopwatch
 from tunewright.training.loss import NonFiniteLossError
-from tunewright.training.memory import peak_memory
+from tunewright.training.memory import peak_memory, reset_peak_memory
 from tunewright.training.progress import TrainingProgress
 from tunewright.training.validation import log_probabilities, validate, validation_figures
 
@@ -52,7 +52,6 @@ class Supervisor:
     _saved_at: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
-        """Start counting time."""
         self._stopwatch = Stopwatch(self.journal)
 
     @classmethod
@@ -67,6 +66,12 @@ class Supervisor:
         if checkpoint and (checkpoint.folder / BEST).is_file():
             supervisor.best = load_weights(checkpoint.folder / BEST)
         return supervisor
+
+    def start(self) -> None:
+        """Begin to count time and memory, and to show progress."""
+        reset_peak_memory(self.prepared.hardware.device)
+        self._stopwatch.start()
+        self.progress.start()
 
     def step_ended(self, step: int) -> bool:
         """Count the step's rows and tokens; tell whether a checkpoint is wanted."""
