@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tunewright.data.dataset import Facts
+from tunewright.evaluation.intervals import Interval
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -20,14 +20,6 @@ if TYPE_CHECKING:
 
 CHUNK = 4_000_000
 """Counts held at once: bounds memory to some tens of MB whatever the number of rows."""
-
-
-class Interval(Facts):
-    """A figure and the range that resampling, or a closed formula, gives it."""
-
-    value: float
-    low: float
-    high: float
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,9 +1,9 @@
 """Two models on the same rows: which is better, how sure that is, and how many rows would make it sure.
 
 Only rows on which exactly one of the two is right tell them apart. The test is McNemar's with the mid-p value
-(Fagerland, Lydersen and Laake 2013, doi:10.1186/1471-2288-13-91), the interval of the difference in accuracy
-Bonett and Price's (2012, Journal of Educational and Behavioral Statistics 37:479), those of the other figures
-a paired bootstrap, and the number of rows Connor's (1987, Biometrics 43:207).
+(Fagerland, Lydersen and Laake 2013, doi:10.1186/1471-2288-13-91), the interval of the difference in accuracy is
+Bonett and Price's, those of the other figures come from a paired bootstrap, and the number of rows is Connor's
+(1987, Biometrics 43:207).
 """
 
 from __future__ import annotations
@@ -12,7 +12,8 @@ import math
 from typing import TYPE_CHECKING, Literal
 
 from tunewright.data.dataset import Facts
-from tunewright.evaluation.bootstrap import Interval, interval, resample
+from tunewright.evaluation.bootstrap import interval, resample
+from tunewright.evaluation.intervals import Interval, normal_quantile, paired_difference
 from tunewright.evaluation.metrics import score
 from tunewright.support.errors import InputError
 
@@ -99,7 +100,7 @@ def compare(
         both_right=int((right_a & right_b).sum()),
         both_wrong=int((~right_a & ~right_b).sum()),
         same_answers=int((a.predicted == b.predicted).sum()),
-        accuracy=accuracy_difference(only_a, only_b, len(a), confidence=config.confidence),
+        accuracy=paired_difference(only_a, only_b, len(a), confidence=config.confidence),
         balanced_accuracy=interval(
             metrics_a.balanced_accuracy - metrics_b.balanced_accuracy,
             resampled_a.balanced_accuracy - resampled_b.balanced_accuracy,
@@ -163,16 +164,6 @@ def mid_p(wins: int, losses: int) -> float:
     return float(binom.sf(wins, total, 0.5) + binom.pmf(wins, total, 0.5) / 2)
 
 
-def accuracy_difference(wins: int, losses: int, rows: int, *, confidence: float) -> Interval:
-    """Return the difference in accuracy with Bonett and Price's interval, which holds with few or no wins."""
-    gain, loss = (wins + 1) / (rows + 2), (losses + 1) / (rows + 2)
-    reach = normal_quantile(0.5 + confidence / 2) * math.sqrt((gain + loss - (gain - loss) ** 2) / (rows + 2))
-    centre, value = gain - loss, (wins - losses) / rows
-    return Interval(
-        value=value, low=max(-1.0, min(value, centre - reach)), high=min(1.0, max(value, centre + reach))
-    )
-
-
 def rows_needed(*, discordant_share: float, gain: float, alpha: float, power: float) -> int:
     """Return the rows that a one-sided McNemar test needs (Connor 1987).
 
@@ -215,13 +206,6 @@ def disagreements(
         for at in range(len(a))
         if answer_a[at] != answer_b[at] and int(a.rows[at]) in texts
     ]
-
-
-def normal_quantile(share: float) -> float:
-    """Return the standard normal's quantile."""
-    from statistics import NormalDist
-
-    return NormalDist().inv_cdf(share)
 
 
 def _who(a_right: np.bool_, b_right: np.bool_) -> Literal["a", "b", "neither"]:

@@ -8,14 +8,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Literal
 
 from tunewright.data.dataset import Facts
-from tunewright.evaluation.comparison import (
-    Comparison,
-    accuracy_difference,
-    align,
-    compare,
-    rows_needed,
-)
+from tunewright.evaluation.comparison import Comparison, align, compare, rows_needed
 from tunewright.evaluation.guard_rails import GuardRail, guard_rails
+from tunewright.evaluation.intervals import paired_difference
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping, Sequence
@@ -23,12 +18,14 @@ if TYPE_CHECKING:
     import numpy as np
 
     from tunewright.config.schema import EvaluationConfig, Gate
-    from tunewright.evaluation.bootstrap import Interval
+    from tunewright.evaluation.intervals import Interval
     from tunewright.evaluation.predictions import Predictions
 
 Decision = Literal["promote", "keep", "cannot_tell"]
 MOST_SENTENCES = 3
 """Broken guard rails that the reasons spell out."""
+LEAST_P = 1e-4
+"""Smaller p values are written as "below"."""
 LEAST_GAIN = 0.001
 """Smallest gain that rows are counted for, when ``min_gain`` is 0: a tenth of a point."""
 
@@ -210,7 +207,7 @@ def _more_rows(found: Comparison, gate: Gate) -> int | None:
     gain = max(found.accuracy.value, gate.min_gain, LEAST_GAIN)
     share = (found.discordant + 1) / (found.rows + 2)  # never 0: a few equal rows don't prove equality
     needed = rows_needed(discordant_share=share, gain=gain, alpha=gate.alpha, power=gate.power)
-    reach = accuracy_difference(
+    reach = paired_difference(
         found.only_a_right, found.only_b_right, found.rows, confidence=1 - 2 * gate.alpha
     )
     if needed <= found.rows or reach.high < gain:
@@ -236,7 +233,7 @@ def _told(found: Comparison) -> str:
     return (
         f"on {found.rows:,} rows {found.a} alone is right {found.only_a_right:,} times and {found.b} alone"
         f" {found.only_b_right:,} times, accuracy {100 * found.accuracy.value:+.2f} points"
-        f" (one-sided p {'below 0.0001' if p < 1e-4 else f'= {p:.2g}'})"
+        f" (one-sided p {'below 0.0001' if p < LEAST_P else f'= {p:.2g}'})"
     )
 
 
