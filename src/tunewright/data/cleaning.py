@@ -1,0 +1,103 @@
+"""The second step: every text of the shards cleaned, and what each step changed counted."""
+
+from __future__ import annotations
+
+import shutil
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from tunewright.data.ingest import REJECTED, SUMMARY, TEXT_KIND
+from tunewright.data.parts import writing_parts
+from tunewright.data.text_cleaning import STEPS, trace_cleaning
+from tunewright.support.errors import InputError
+from tunewright.support.files import write_json
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+
+    from tunewright.config.schema import Cleaning
+
+COUNTS = "cleaning.json"
+BATCH_ROWS = 10_000
+
+
+def clean(source: Path, config: Cleaning, *, out: Path) -> dict[str, int]:
+    """Clean the text of every row; empty and missing texts stay for validation to judge.
+
+    Args:
+        source: The folder that ``ingest`` wrote.
+        config: Which steps run, and how.
+        out: The folder to write: the same parts with cleaned text, ``cleaning.json`` (step to rows changed),
+            and ``source.json`` and ``rejected.jsonl`` as they were.
+
+    Returns:
+        Rows that each step changed, in the order of the steps.
+
+    Raises:
+        InputError: When ``source`` is missing or damaged.
+        TunewrightError: When ``out`` can't be written.
+    """
+    parts = sorted(source.glob("part-*.parquet"))
+    if not parts:
+        raise InputError("holds no parquet part", place=str(source), mend="run `tunewright run` to make it")
+    settings = config.model_dump()
+    counts = {name: 0 for name, _ in STEPS}
+    with writing_parts(out) as folder:
+        for part in parts:
+            _clean_part(part, folder / part.name, settings, counts)
+        for name in (SUMMARY, REJECTED):
+            if (source / name).exists():
+                shutil.copyfile(source / name, folder / name)
+        write_json(folder / COUNTS, counts)
+    return counts
+
+
+def _clean_part(part: Path, out: Path, settings: dict[str, object], counts: dict[str, int]) -> None:
+    """Stream one part through the steps."""
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.ParquetFile(part)
+        kept = [name for name in table.schema_arrow.names if name != TEXT_KIND]
+        schema = pa.schema([table.schema_arrow.field(name) for name in kept])
+        with pq.ParquetWriter(out, schema) as writer:
+            for batch in table.iter_batches(BATCH_ROWS):
+                writer.write_batch(_cleaned(batch, schema, settings, counts))
+    except (pa.ArrowException, KeyError) as error:
+        raise InputError(
+            f"can't be read ({str(error).splitlines()[0]})",
+            place=str(part),
+            mend="run `tunewright run --from ingest --force`",
+        ) from error
+
+
+def _cleaned(
+    batch: pa.RecordBatch, schema: pa.Schema, settings: dict[str, object], counts: dict[str, int]
+) -> pa.RecordBatch:
+    """Clean one batch of rows."""
+    import pyarrow as pa
+
+    texts = batch.column("text").to_pylist()
+    kinds = batch.column(TEXT_KIND).to_pylist() if TEXT_KIND in batch.schema.names else [None] * len(texts)
+    cleaned = [_one(text, kind, settings, counts) for text, kind in zip(texts, kinds, strict=True)]
+    columns: list[Any] = [
+        pa.array(cleaned, pa.string()) if name == "text" else batch.column(name) for name in schema.names
+    ]
+    return pa.RecordBatch.from_arrays(columns, schema=schema)
+
+
+def _one(
+    text: str | None, kind: str | None, settings: dict[str, object], counts: dict[str, int]
+) -> str | None:
+    """Clean one text; what was no text is cast, or becomes null when casting is off."""
+    if text is None:
+        return None
+    if kind is not None:
+        if not settings["cast"]:
+            return None
+        counts["cast"] += 1
+    cleaned, changed = trace_cleaning(text, settings)
+    for name in changed:
+        counts[name] += 1
+    return cleaned

@@ -1,0 +1,294 @@
+"""How a file is to be read: format, encoding, delimiter, quoting, header; the configuration always wins."""
+
+from __future__ import annotations
+
+import io
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from tunewright.data.columns import looks_like_header
+from tunewright.data.decoding import (
+    CHUNK_BYTES,
+    Encoding,
+    detect_encoding,
+    known_encoding,
+    line_terminator,
+    lines,
+    text_chunks,
+)
+from tunewright.data.delimited import Dialect, records
+from tunewright.data.json_rows import PREFERRED_FIELDS, Window, row_fields
+from tunewright.data.rows import Malformed, Tally
+from tunewright.support.errors import InputError
+
+if TYPE_CHECKING:
+    from tunewright.config.schema import DataConfig
+    from tunewright.data.locations import SourceFile
+
+DELIMITERS = ("\t", ",", ";", "|")
+DELIMITER_NAMES = {"\t": "tab", ",": "comma", ";": "semicolon", "|": "pipe"}
+MIN_REGULAR_SHARE = 0.5
+"""Share of lines that must have the commonest number of fields for a delimiter to be believed."""
+SIGNATURES = {
+    b"PK\x03\x04": "a zip archive or an Office workbook",
+    b"\xd0\xcf\x11\xe0": "an old Office document",
+    b"%PDF": "a PDF document",
+    b"\x1f\x8b": "gzip-compressed",
+    b"BZh": "bzip2-compressed",
+    b"\xfd7zXZ": "xz-compressed",
+    b"\x28\xb5\x2f\xfd": "zstd-compressed",
+    b"ARROW1": "an Arrow file",
+    b"SQLite format 3": "an SQLite database",
+    b"Obj\x01": "an Avro file",
+    b"ORC": "an ORC file",
+}
+PARQUET = b"PAR1"
+
+
+@dataclass(frozen=True, slots=True)
+class FileFacts:
+    """How one file is read."""
+
+    format: str
+    encoding: str | None = None
+    dialect: Dialect | None = None
+    header: bool | None = None
+    columns: tuple[str, ...] = ()
+    """Names of the columns of a delimited file; other formats name theirs row by row."""
+    json_field: str | None = None
+    notes: tuple[str, ...] = ()
+
+
+def detect(file: SourceFile, config: DataConfig) -> FileFacts:
+    """Look at the name and the first bytes of a file.
+
+    Args:
+        file: The file to look at.
+        config: What it says about format, encoding, delimiter, quoting and header is not questioned.
+
+    Raises:
+        InputError: When the file is empty, no data, or contradicts the configuration.
+    """
+    with file.open() as stream:
+        head = stream.read(CHUNK_BYTES)
+    if not head.strip(b" \t\r\n\x00\xef\xbb\xbf\xff\xfe"):
+        raise InputError("is empty", place=file.path, mend="check data.source")
+    told = config.format if config.format not in {"auto", "hub"} else None
+    if head.startswith(PARQUET) or "parquet" in {told, file.format if told is None else None}:
+        return _parquet(file, head, told)
+    _refuse_binary(file, head)
+    encoding = _encoding(file, config)
+    sample = next(text_chunks(io.BytesIO(head), encoding.name))
+    kind, note = (told, None) if told else _text_format(file, sample)
+    notes = (*encoding.notes, *((note,) if note else ()))
+    if kind == "json":
+        field, more = _json_field(file, sample, encoding.name, config)
+        return FileFacts("json", encoding.name, json_field=field, notes=(*notes, *more))
+    if kind == "jsonl":
+        return FileFacts("jsonl", encoding.name, notes=notes)
+    return _delimited(file, sample, encoding.name, config, notes, whole=len(head) < CHUNK_BYTES)
+
+
+def _parquet(file: SourceFile, head: bytes, told: str | None) -> FileFacts:
+    """Tell real Parquet from a file that only has its name."""
+    if not head.startswith(PARQUET):
+        raise InputError("is not a Parquet file", place=file.path, mend="check data.source and data.format")
+    if told not in {None, "parquet"}:
+        raise InputError(
+            f"is a Parquet file, and data.format says {told}", place=file.path, mend="set data.format=auto"
+        )
+    named = file.format not in {None, "parquet"}
+    return FileFacts(
+        "parquet", notes=("the file is Parquet although its name says otherwise",) if named else ()
+    )
+
+
+def _refuse_binary(file: SourceFile, head: bytes) -> None:
+    """Refuse formats that are known and not read."""
+    for signature, what in SIGNATURES.items():
+        if (head.startswith(signature) and not head[: 4 * len(signature)].isascii()) or head.startswith(
+            b"%PDF"
+        ):
+            raise InputError(
+                f"is {what}", place=file.path, mend="export it as CSV, JSONL or Parquet, or name its suffix"
+            )
+
+
+def _encoding(file: SourceFile, config: DataConfig) -> Encoding:
+    """Return the encoding that is told, or find it."""
+    if config.encoding is not None:
+        return Encoding(known_encoding(config.encoding))
+    with file.open() as stream:
+        return detect_encoding(stream, place=file.path)
+
+
+def _text_format(file: SourceFile, sample: str) -> tuple[str, str | None]:
+    """Tell CSV, JSON and JSON Lines apart: by content where the name says JSON or nothing."""
+    if file.format in {"csv", "tsv"}:
+        return file.format, None
+    text = sample.lstrip()
+    if file.format is None and text[:1] not in {"{", "["}:
+        return "csv", None
+    found = "jsonl" if _is_json_lines(text) else "json"
+    if file.format is None and found == "json" and not _opens_as_json(text):
+        return "csv", None
+    note = f"the file holds {found.upper()} although its name says {file.format}"
+    return found, note if file.format not in {None, found} else None
+
+
+def _is_json_lines(text: str) -> bool:
+    """Tell whether the first line is a JSON value of its own and another follows."""
+    import json
+
+    first, newline, rest = text.partition("\n")
+    try:
+        json.loads(first)
+    except (ValueError, RecursionError):
+        return first.lstrip()[:1] == "{" and rest.lstrip()[:1] == "{"
+    return bool(newline and rest.strip()) or (
+        first.lstrip()[:1] == "{" and '":' in first and "[" not in first
+    )
+
+
+def _opens_as_json(text: str) -> bool:
+    """Tell a JSON document from a line of text that happens to begin with a bracket."""
+    return text[1:].lstrip()[:1] in {'"', "{", "[", "}", "]"}
+
+
+def _json_field(
+    file: SourceFile, sample: str, encoding: str, config: DataConfig
+) -> tuple[str | None, tuple[str, ...]]:
+    """Find the array that holds the rows of a JSON document."""
+    if not sample.lstrip().startswith("{"):
+        if config.json_field:
+            raise InputError(
+                "is an array, it has no fields", place=file.path, mend="leave data.json_field unset"
+            )
+        return None, ()
+    if config.json_field:
+        return config.json_field, ()
+    with file.open() as stream:
+        fields = row_fields(Window(text_chunks(stream, encoding), place=file.path))
+    chosen = next(
+        (name for name in PREFERRED_FIELDS if name in fields), fields[0] if len(fields) == 1 else None
+    )
+    if chosen is None:
+        shown = f"its arrays are: {', '.join(fields)}" if fields else "it holds no array of rows"
+        raise InputError(
+            "which field holds the rows is not clear", place=file.path, mend=f"set data.json_field ({shown})"
+        )
+    others = [name for name in fields if name != chosen]
+    beside = f"; not read: {', '.join(others)}" if others else ""
+    return chosen, (f"the rows were taken from the field '{chosen}'{beside}",)
+
+
+def _delimited(
+    file: SourceFile, sample: str, encoding: str, config: DataConfig, notes: tuple[str, ...], *, whole: bool
+) -> FileFacts:
+    """Find delimiter, quoting and header, and the names of the columns."""
+    terminator = line_terminator(sample)
+    found = list(lines(iter([sample]), terminator))
+    complete = found if whole or len(found) == 1 else found[:-1]
+    dialect = _dialect(file, complete, config, terminator)
+    rows = [row for row in records(iter(complete), dialect, Tally()) if not isinstance(row, Malformed)]
+    if not rows:
+        raise InputError(
+            "no row can be read", place=file.path, mend="set data.quoting=none or data.delimiter"
+        )
+    header = looks_like_header(rows[0], rows[1:]) if config.header == "auto" else config.header == "yes"
+    width = len(rows[0]) if header else Counter(map(len, rows)).most_common(1)[0][0]
+    columns, odd = _column_names(rows[0] if header else [], width)
+    return FileFacts(
+        "tsv" if dialect.delimiter == "\t" else "csv",
+        encoding,
+        dialect,
+        header,
+        columns,
+        notes=(*notes, *_line_end_notes(sample, terminator), *odd),
+    )
+
+
+def _line_end_notes(sample: str, terminator: str) -> tuple[str, ...]:
+    """Say how lines end where it isn't a line feed."""
+    if terminator == "\r":
+        return ("lines end with a lone carriage return",)
+    with_return, all_lines = sample.count("\r\n"), sample.count("\n")
+    if not with_return:
+        return ()
+    if with_return == all_lines:
+        return ("lines end with CRLF",)
+    return (f"line ends are mixed: {with_return:,} of the first {all_lines:,} lines end with CRLF",)
+
+
+def _column_names(first: list[str], width: int) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Name the columns; those without a name, or with one that is taken, get their number."""
+    names: list[str] = []
+    nameless = repeated = 0
+    for number in range(1, width + 1):
+        name = first[number - 1].strip() if first else ""
+        if first and not name:
+            nameless += 1
+        elif name in names:
+            repeated += 1
+        names.append(name if name and name not in names else f"column_{number}")
+    notes = []
+    if nameless:
+        notes.append(
+            f"{nameless} columns have no name; they are called by their number, as in column_{width}"
+        )
+    if repeated:
+        notes.append(f"{repeated} columns repeat the name of another; they are called by their number")
+    return tuple(names), tuple(notes)
+
+
+def _dialect(file: SourceFile, sample: Sequence[str], config: DataConfig, terminator: str) -> Dialect:
+    """Choose the delimiter that gives the most regular rows, then whether quotes wrap fields."""
+    if config.delimiter is not None:
+        if len(config.delimiter) != 1 or config.delimiter in '"\r\n':
+            raise InputError(
+                "is not one character",
+                place="data.delimiter",
+                mend="give one character, such as ';' or '\\t'",
+            )
+        candidates: tuple[str, ...] = (config.delimiter,)
+    else:
+        candidates = ("\t",) if config.format == "tsv" else DELIMITERS
+    choices = [
+        (_regularity(sample, dialect), dialect)
+        for dialect in (_with_quoting(sample, sign, config, terminator) for sign in candidates)
+    ]
+    share, best = max(choices, key=lambda choice: choice[0])
+    if config.delimiter is None and share < MIN_REGULAR_SHARE:
+        raise InputError(
+            "can't tell how its lines are cut into columns",
+            place=file.path,
+            mend="set data.delimiter and data.format; two columns at least are expected, a text and a label",
+        )
+    return best
+
+
+def _with_quoting(sample: Sequence[str], delimiter: str, config: DataConfig, terminator: str) -> Dialect:
+    """Decide whether quotes wrap fields, by weighing rows that need it against rows that it breaks."""
+    quoted, plain = Dialect(delimiter, True, terminator), Dialect(delimiter, False, terminator)
+    if config.quoting != "auto":
+        return quoted if config.quoting == "minimal" else plain
+    tally = Tally()
+    broken = sum(isinstance(row, Malformed) for row in records(iter(sample), quoted, tally))
+    needed = tally.counts.get("needed_quotes", 0) + tally.counts.get("line_breaks", 0)
+    wrapped = sum(line.startswith('"') and line.rstrip().endswith('"') for line in sample)
+    if max(needed, broken, wrapped) == 0:
+        return plain if delimiter == "\t" else quoted
+    regular = _regularity(sample, quoted) >= _regularity(sample, plain)
+    return quoted if regular and max(needed, wrapped) > broken else plain
+
+
+def _regularity(sample: Sequence[str], dialect: Dialect) -> float:
+    """Return the share of lines that belong to rows of the commonest width, 0 where that is one field."""
+    tally = Tally()
+    widths = Counter(
+        0 if isinstance(row, Malformed) else len(row) for row in records(iter(sample), dialect, tally)
+    )
+    width, rows = max(widths.items(), key=lambda item: (item[1], item[0]))
+    return rows / sum(widths.values()) if width > 1 else 0.0
