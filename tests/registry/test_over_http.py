@@ -1,0 +1,98 @@
+"""Everything works the same through a tracking server that proxies the artefacts."""
+
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+
+import numpy as np
+import pytest
+
+from tunewright.registry.certificate import replay
+from tunewright.registry.models import load, load_certificate, register
+from tunewright.registry.purge import purge
+from tunewright.registry.references import resolve
+from tunewright.registry.versions import delete, list_versions, promote, rollback
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def address(tmp_path_factory, empty_store):
+    folder = tmp_path_factory.mktemp("server")
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    process = subprocess.Popen(
+        [
+            *(
+                sys.executable,
+                "-m",
+                "mlflow",
+                "server",
+                "--host",
+                "127.0.0.1",
+                "--port",
+                str(port),
+                "--workers",
+                "1",
+            ),
+            *("--backend-store-uri", f"sqlite:///{empty_store}"),
+            *("--artifacts-destination", str(folder / "artifacts")),
+        ],
+        env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        start_new_session=True,
+    )
+    try:
+        deadline = time.monotonic() + 120
+        while True:
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2).close()
+                break
+            except OSError:
+                assert time.monotonic() < deadline, "the server didn't start"
+                time.sleep(0.5)
+        yield f"http://127.0.0.1:{port}", folder
+    finally:
+        os.killpg(process.pid, signal.SIGTERM)
+        process.wait(30)
+
+
+def test_the_life_of_a_model_over_http(open_project, log, texts, address):
+    import mlflow
+
+    uri, folder = address
+    tracking = open_project("remote", tracking_uri=uri).tracking
+    assert not tracking.is_local
+    base, _ = log(tracking, 0, role="base")
+    adapter, classifier = log(tracking, 0, base=base, adapter=True)
+    other, _ = log(tracking, 1)
+    versions = [register(tracking, logged) for logged in (base, adapter, other)]
+    assert [version.uri for version in versions] == [base.uri, adapter.uri, other.uri]
+    promote(tracking, "spam/3")
+    promote(tracking, "spam/2")
+    assert resolve(tracking).uri == adapter.uri
+    loaded = load(tracking, "spam@champion")
+    assert np.allclose(loaded.logits(texts), classifier.logits(texts), atol=1e-6)
+    assert replay(load_certificate(tracking), loaded).probes == len(texts)
+    plain = mlflow.pyfunc.load_model("models:/spam@champion")
+    assert list(plain.predict(texts)["label"]) == [item.label for item in classifier.predict(texts)]
+    assert rollback(tracking).version == 3
+    assert [(item["version"], item["aliases"]) for item in list_versions(tracking)] == [
+        (3, ["champion"]),
+        (2, []),
+        (1, []),
+    ]
+    delete(tracking, "spam/2")
+    before = sum(item.stat().st_size for item in folder.rglob("*") if item.is_file())
+    purged = purge(tracking)
+    after = sum(item.stat().st_size for item in folder.rglob("*") if item.is_file())
+    assert purged.models == (adapter.uri,)
+    assert before - after >= purged.freed_bytes * 0.9 > 0
