@@ -25,7 +25,7 @@ from tunewright.support.errors import InputError
 
 if TYPE_CHECKING:
     from tunewright.config.schema import DataConfig
-    from tunewright.data.locations import SourceFile
+    from tunewright.data.streams import SourceFile
 
 DELIMITERS = ("\t", ",", ";", "|")
 DELIMITER_NAMES = {"\t": "tab", ",": "comma", ";": "semicolon", "|": "pipe"}
@@ -74,7 +74,7 @@ def detect(file: SourceFile, config: DataConfig) -> FileFacts:
     with file.open() as stream:
         head = stream.read(CHUNK_BYTES)
     if not head.strip(b" \t\r\n\x00\xef\xbb\xbf\xff\xfe"):
-        raise InputError("is empty", place=file.path, mend="check data.source")
+        raise InputError("is empty", place=file.place, mend="check data.source")
     told = config.format if config.format not in {"auto", "hub"} else None
     if head.startswith(PARQUET) or "parquet" in {told, file.format if told is None else None}:
         return _parquet(file, head, told)
@@ -94,10 +94,10 @@ def detect(file: SourceFile, config: DataConfig) -> FileFacts:
 def _parquet(file: SourceFile, head: bytes, told: str | None) -> FileFacts:
     """Tell real Parquet from a file that only has its name."""
     if not head.startswith(PARQUET):
-        raise InputError("is not a Parquet file", place=file.path, mend="check data.source and data.format")
+        raise InputError("is not a Parquet file", place=file.place, mend="check data.source and data.format")
     if told not in {None, "parquet"}:
         raise InputError(
-            f"is a Parquet file, and data.format says {told}", place=file.path, mend="set data.format=auto"
+            f"is a Parquet file, and data.format says {told}", place=file.place, mend="set data.format=auto"
         )
     named = file.format not in {None, "parquet"}
     return FileFacts(
@@ -112,7 +112,7 @@ def _refuse_binary(file: SourceFile, head: bytes) -> None:
             b"%PDF"
         ):
             raise InputError(
-                f"is {what}", place=file.path, mend="export it as CSV, JSONL or Parquet, or name its suffix"
+                f"is {what}", place=file.place, mend="export it as CSV, JSONL or Parquet, or name its suffix"
             )
 
 
@@ -121,7 +121,7 @@ def _encoding(file: SourceFile, config: DataConfig) -> Encoding:
     if config.encoding is not None:
         return Encoding(known_encoding(config.encoding))
     with file.open() as stream:
-        return detect_encoding(stream, place=file.path)
+        return detect_encoding(stream, place=file.place)
 
 
 def _text_format(file: SourceFile, sample: str) -> tuple[str, str | None]:
@@ -164,20 +164,20 @@ def _json_field(
     if not sample.lstrip().startswith("{"):
         if config.json_field:
             raise InputError(
-                "is an array, it has no fields", place=file.path, mend="leave data.json_field unset"
+                "is an array, it has no fields", place=file.place, mend="leave data.json_field unset"
             )
         return None, ()
     if config.json_field:
         return config.json_field, ()
     with file.open() as stream:
-        fields = row_fields(Window(text_chunks(stream, encoding), place=file.path))
+        fields = row_fields(Window(text_chunks(stream, encoding), place=file.place))
     chosen = next(
         (name for name in PREFERRED_FIELDS if name in fields), fields[0] if len(fields) == 1 else None
     )
     if chosen is None:
         shown = f"its arrays are: {', '.join(fields)}" if fields else "it holds no array of rows"
         raise InputError(
-            "which field holds the rows is not clear", place=file.path, mend=f"set data.json_field ({shown})"
+            "which field holds the rows is not clear", place=file.place, mend=f"set data.json_field ({shown})"
         )
     others = [name for name in fields if name != chosen]
     beside = f"; not read: {', '.join(others)}" if others else ""
@@ -195,7 +195,7 @@ def _delimited(
     rows = [row for row in records(iter(complete), dialect, Tally()) if not isinstance(row, Malformed)]
     if not rows:
         raise InputError(
-            "no row can be read", place=file.path, mend="set data.quoting=none or data.delimiter"
+            "no row can be read", place=file.place, mend="set data.quoting=none or data.delimiter"
         )
     header = looks_like_header(rows[0], rows[1:]) if config.header == "auto" else config.header == "yes"
     width = len(rows[0]) if header else Counter(map(len, rows)).most_common(1)[0][0]
@@ -263,7 +263,7 @@ def _dialect(file: SourceFile, sample: Sequence[str], config: DataConfig, termin
     if config.delimiter is None and share < MIN_REGULAR_SHARE:
         raise InputError(
             "can't tell how its lines are cut into columns",
-            place=file.path,
+            place=file.place,
             mend="set data.delimiter and data.format; two columns at least are expected, a text and a label",
         )
     return best

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tunewright.data.locations import first_line
+from tunewright.data.streams import first_line
 from tunewright.support.errors import InputError
 
 if TYPE_CHECKING:

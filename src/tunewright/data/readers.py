@@ -15,7 +15,7 @@ from tunewright.support.errors import InputError
 
 if TYPE_CHECKING:
     from tunewright.data.detection import FileFacts
-    from tunewright.data.locations import SourceFile
+    from tunewright.data.streams import SourceFile
 
 SAMPLE_ROWS = 2_000
 """Rows at the start of a file from which columns are chosen."""
@@ -64,7 +64,7 @@ def sample_columns(file: SourceFile, facts: FileFacts) -> tuple[tuple[str, ...],
     rows = [row for row in found if not isinstance(row, Malformed)]
     if not rows:
         raise InputError(
-            "holds no row that can be read", place=file.path, mend="check the file and data.format"
+            "holds no row that can be read", place=file.place, mend="check the file and data.format"
         )
     return names, rows
 
@@ -83,7 +83,7 @@ def _read_delimited(
 
 def _read_json(stream: IO[bytes], file: SourceFile, facts: FileFacts, layout: Layout, tally: Tally) -> Rows:
     """Read the array of a JSON document."""
-    window = Window(text_chunks(stream, str(facts.encoding)), place=file.path)
+    window = Window(text_chunks(stream, str(facts.encoding)), place=file.place)
     return _laid_out(array_rows(window, facts.json_field), layout, tally)
 
 
@@ -131,11 +131,11 @@ def _parquet(stream: IO[bytes], file: SourceFile) -> Any:  # noqa: ANN401
 
 
 def _damaged_parquet(file: SourceFile, error: Exception, where: str) -> InputError:
-    from tunewright.data.locations import first_line
+    from tunewright.data.streams import first_line
 
     return InputError(
         f"is damaged or cut-off Parquet {where} ({first_line(error)})",
-        place=file.path,
+        place=file.place,
         mend="copy or write the file again",
     )
 
@@ -147,7 +147,7 @@ def _json_columns(file: SourceFile, facts: FileFacts) -> tuple[str, ...]:
         if facts.format == "jsonl":
             values = line_rows(lines(chunks))
         else:
-            values = array_rows(Window(chunks, place=file.path), facts.json_field)
+            values = array_rows(Window(chunks, place=file.place), facts.json_field)
         names: dict[str, None] = {}
         for value in itertools.islice(values, SAMPLE_ROWS):
             if isinstance(value, dict):

@@ -7,7 +7,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tunewright.data.locations import Source, SourceFile, faults_of, locate
+from tunewright.data.locations import Source, locate
+from tunewright.data.streams import SourceFile, faults_of
 
 if TYPE_CHECKING:
     from tunewright.config.schema import DataConfig
@@ -114,7 +115,7 @@ def _file_plan(source: Source, config: DataConfig) -> Plan:
 
     first = detect(source.files[0], config)
     columns, sample = sample_columns(source.files[0], first)
-    text, label, chosen = choose_columns(columns, sample, config, place=source.files[0].path)
+    text, label, chosen = choose_columns(columns, sample, config, place=source.files[0].place)
     layout = Layout(columns, text, label)
     others = ((file, _fitting(file, first, layout, config)) for file in source.files[1:])
     files = [(source.files[0], first), *others]
@@ -147,7 +148,7 @@ def _fitting(file: SourceFile, first: FileFacts, layout: Layout, config: DataCon
     if facts.format != first.format:
         raise InputError(
             f"is {facts.format} and the files before it are {first.format}",
-            place=file.path,
+            place=file.place,
             mend="set data.source to files of one format",
         )
     if facts.dialect is not None and not first.header:
@@ -166,7 +167,7 @@ def _fitting(file: SourceFile, first: FileFacts, layout: Layout, config: DataCon
     if not fits or (ordered and facts.header != first.header):
         raise InputError(
             f"has the columns {', '.join(names)} where the files before it have {', '.join(layout.columns)}",
-            place=file.path,
+            place=file.place,
             mend="give all files the same columns, or set data.source to one of them",
         )
     return facts
@@ -174,7 +175,7 @@ def _fitting(file: SourceFile, first: FileFacts, layout: Layout, config: DataCon
 
 def _state(file: SourceFile) -> str:
     """Return what a store says about the state of one file."""
-    with faults_of(file.path):
+    with faults_of(file.place):
         facts = file.filesystem.info(file.path)
     keys = ("ETag", "etag", "md5Hash", "md5", "content_md5", "VersionId", "generation", "checksum", "sha")
     told = [f"{key}={facts[key]}" for key in keys if facts.get(key)]
