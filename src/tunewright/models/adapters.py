@@ -46,6 +46,12 @@ def add_lora(model: Any, config: Lora, *, seed: int) -> Any:  # noqa: ANN401
 def _targets(model: Any, config: Lora) -> list[str]:  # noqa: ANN401
     """Return the full names of the layers to adapt."""
     layers = _linear_layers(model)
+    if not layers:
+        raise InputError(
+            f"{type(model).__name__} has no linear layer to adapt",
+            place="training.method",
+            mend="take training.method=full",
+        )
     if config.target_modules is None:
         return layers
     for wanted in config.target_modules:

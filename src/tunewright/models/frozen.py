@@ -7,9 +7,9 @@ from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from tunewright.models.classifier import Classifier
-from tunewright.models.heads import output_layer
+from tunewright.models.heads import head_names, is_head_weight, output_layer
 from tunewright.models.inference import score_ids
-from tunewright.models.loading import load_encoder
+from tunewright.models.loading import INITIAL_STD, load_encoder, seeded
 from tunewright.models.tokenizers import load_tokenizer, text_limit
 from tunewright.support.errors import InputError
 
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 IMBALANCE = 10
 """Classes are weighed when the largest has this many times the rows of the smallest, as in training."""
 MAX_ITERATIONS = 1000
+INVERSE_REGULARISATION = 0.1
+"""scikit-learn's C on standardised features: the best or next to it on the data of docs/models.md."""
 ABSENT = -20.0
 """Logit of a label without training rows: a probability of about 2e-9."""
 
@@ -41,16 +43,16 @@ def fit_head(
 
     Each text passes through the model once. Logistic regression on the standardised inputs of the last layer
     (a convex problem: one answer, no learning rate to choose) gives its weights, with the standardisation
-    folded in, so that the result is a plain classifier. A layer in between that the base doesn't bring
-    (DistilBERT's, RoBERTa's) stays as drawn from the seed: a random square layer keeps nearly all linear
-    information, see docs/models.md.
+    folded in, so that the result is a plain classifier. The layers between encoder and last layer (BERT's
+    pooler, RoBERTa's dense layer …) are drawn from the seed: a random square layer keeps nearly all linear
+    information, more than a pooler that was trained for another end (docs/models.md).
 
     Args:
         base: The base model.
         train: Training rows.
         label_names: Position is the class id.
         config: The recipe's model section.
-        seed: Draws what the base lacks.
+        seed: Draws the layers in between.
         cleaning: ``Cleaning.model_dump()``.
 
     Raises:
@@ -64,6 +66,7 @@ def fit_head(
     tokenizer = load_tokenizer(base, config)
     limit = text_limit(model.config, tokenizer, config)
     classifier = Classifier(tokenizer, model, label_names, limit, cleaning, base=base)
+    _draw_layers_between(model, seed)
     name, layer = output_layer(model, len(label_names))
     ids = classifier.encode(train.texts)
     with _without(model, name):
@@ -77,6 +80,21 @@ def fit_head(
     weight, bias = _logistic_regression(features, train.labels, len(label_names))
     _write(layer, weight, bias, features)
     return classifier
+
+
+def _draw_layers_between(model: Any, seed: int) -> None:  # noqa: ANN401
+    """Give every linear layer of the head fresh weights; the last one's are replaced soon after."""
+    import torch
+    from torch import nn
+
+    heads = head_names(model)
+    std = getattr(model.config, "initializer_range", None) or INITIAL_STD
+    with torch.no_grad(), seeded(seed):
+        for name, module in model.named_modules():
+            if isinstance(module, nn.Linear) and is_head_weight(name, heads):
+                module.weight.normal_(mean=0.0, std=std)
+                if module.bias is not None:
+                    module.bias.zero_()
 
 
 @contextmanager
@@ -106,7 +124,7 @@ def _logistic_regression(
     counts = np.bincount(labels, minlength=classes)
     present = counts[counts > 0]
     weighed = "balanced" if present.max() >= IMBALANCE * present.min() else None
-    fitted = LogisticRegression(max_iter=MAX_ITERATIONS, class_weight=weighed)
+    fitted = LogisticRegression(C=INVERSE_REGULARISATION, max_iter=MAX_ITERATIONS, class_weight=weighed)
     fitted.fit((features - mean) / scale, np.asarray(labels))
     slopes, offsets = fitted.coef_, fitted.intercept_
     if len(slopes) == 1:  # Two classes come as one row of log-odds: half to each side gives the same softmax.

@@ -86,11 +86,13 @@ def open_saved(folder: Path, base_folder: Path | None) -> tuple[Description, Any
     from transformers import AutoTokenizer
 
     description = read_description(folder)
+    tokenizer = _loading(folder, lambda: AutoTokenizer.from_pretrained(folder))
     if description.kind == "full":
         model = _open_model(folder, description)
     else:
         model = _open_adapter(folder, base_folder, description)
-    tokenizer = _loading(folder, lambda: AutoTokenizer.from_pretrained(folder, local_files_only=True))
+    # A raw base of an adapter may lack the padding id, without which decoders refuse batches.
+    model.config.pad_token_id = tokenizer.pad_token_id
     return description, tokenizer, model.eval()
 
 

@@ -58,10 +58,15 @@ def load_tokenizer(base: Base, config: ModelConfig) -> Any:  # noqa: ANN401
 
     from tunewright.models.checkpoints import read_settings
 
+    kind = read_settings(base.folder)["model_type"]
     try:
         with quiet_transformers():
+            # As arguments these are saved with the tokenizer; set later as attributes they would be lost.
             tokenizer = AutoTokenizer.from_pretrained(
-                base.folder, trust_remote_code=config.trust_remote_code, local_files_only=True
+                base.folder,
+                padding_side="left" if kind in PAD_LEFT else "right",
+                truncation_side="right",
+                trust_remote_code=config.trust_remote_code,
             )
     except Exception as error:
         raise InputError(
@@ -73,8 +78,6 @@ def load_tokenizer(base: Base, config: ModelConfig) -> Any:  # noqa: ANN401
         raise InputError("has no tokenizer", place=str(base.folder), mend="add its tokenizer.json")
     if tokenizer.pad_token is None:
         tokenizer.pad_token = _padding_token(tokenizer, base)
-    tokenizer.padding_side = "left" if read_settings(base.folder)["model_type"] in PAD_LEFT else "right"
-    tokenizer.truncation_side = "right"
     return tokenizer
 
 
@@ -154,7 +157,11 @@ def check_tokenizer(
     """
     settings = _settings(model)
     limit = text_limit(settings, tokenizer, config)
-    rows = int(settings.vocab_size)
+    rows = getattr(settings.get_text_config(), "vocab_size", None)
+    if rows is None:
+        raise InputError(
+            f"'{settings.model_type}' is no text model", place=config.name, mend="take an encoder for text"
+        )
     if len(tokenizer) > rows:
         raise InputError(
             f"the tokenizer has {len(tokenizer):,} tokens, the model embeds {rows:,}",
