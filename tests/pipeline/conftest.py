@@ -2,58 +2,27 @@
 
 from __future__ import annotations
 
-import os
-import subprocess
-import sys
+import json
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
-
-ROWS = 240
-SETTINGS = """  validation_share: 0.15
-
-model:
-  name: {base}
-training:
-  epochs: {epochs}
-  learning_rate: 3e-3
-  checkpoint_steps: 4
-registry:
-  probes: 8
-evaluation:
-  bootstrap_samples: 200
-  latency_samples: 10
-"""
+from projects import made, tunewright
 
 
-def small_source(messages: str, path: Path, rows: int = ROWS) -> Path:
-    """Write the first rows of the bundled messages, spread over all intents."""
-    head, *lines = messages.splitlines()
-    path.write_text("\n".join([head, *lines[:: max(1, len(lines) // rows)][:rows]]) + "\n", encoding="utf-8")
-    return path
+@dataclass(frozen=True)
+class Ran:
+    """A project and what its run answered."""
 
-
-def tunewright(folder: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
-    """Run the command line as a user does, in a process of its own."""
-    command = [sys.executable, "-m", "tunewright", *words]
-    settings = {**os.environ, "OMP_NUM_THREADS": "1", **environment}
-    return subprocess.run(command, cwd=folder, env=settings, capture_output=True, text=True, check=False)
-
-
-def configure(project: Path, base: Path, *, epochs: int = 2) -> None:
-    """Let a project's own configuration name the tiny base, so that commands need no overrides."""
-    config = project / "configs" / "config.yaml"
-    config.write_text(config.read_text() + SETTINGS.format(base=base, epochs=epochs))
+    folder: Path
+    facts: dict[str, Any]
 
 
 @pytest.fixture(scope="session")
-def ran(tmp_path_factory, tiny_base, messages) -> Path:
-    """The project's folder; tests must leave it as it is."""
-    folder = tmp_path_factory.mktemp("ran") / "shop"
-    small_source(messages, folder.parent / "messages.csv")
-    made = tunewright(folder.parent, "init", "shop", "--source", "messages.csv")
-    assert made.returncode == 0, made.stderr
-    configure(folder, tiny_base)
+def ran(tmp_path_factory, tiny_base, messages) -> Ran:
+    """A project in which everything has run once; tests must leave it as it is."""
+    folder = made(tmp_path_factory.mktemp("ran") / "shop", tiny_base, messages)
     done = tunewright(folder, "run", "--json")
     assert done.returncode == 0, done.stderr
-    return folder
+    return Ran(folder, json.loads(done.stdout.splitlines()[-1]))
