@@ -47,27 +47,31 @@ def conclude(
         baseline: The best simple baseline's answers, figures, and the comparison of the subject with it.
         config: Primary metric and level.
     """
-    right = f"{subject.name} is right on {_percent(metrics.accuracy)} of {metrics.rows:,} test rows"
     if baseline is None:
         return Conclusion(
             standing=None,
             baseline=None,
-            headline=f"{right}; no simple baseline stands beside it.",
+            headline=f"{subject.name} is right on {_percent(metrics.accuracy)} of {metrics.rows:,} test rows; no simple"
+            " baseline stands beside it.",
             detail="Add majority or tfidf to evaluation.baselines: without them nobody knows whether a language "
             "model is needed.",
         )
     other, other_metrics, comparison = baseline
     standing = stands(comparison, config)
-    beside = f"{right}, the simple baseline {other.name} on {_percent(other_metrics.accuracy)}"
-    ends = {
-        "better": "more than chance explains.",
-        "as_good": "no more than chance explains: the simple baseline is as good.",
-        "worse": "the simple baseline is better.",
+    shares = f"{_percent(metrics.accuracy)} against {_percent(other_metrics.accuracy)}"
+    rows = f"of {metrics.rows:,} test rows right"
+    headlines = {
+        "better": f"{subject.name} beats the simple baseline {other.name}: {shares} {rows},"
+        " more than chance explains.",
+        "as_good": f"The simple baseline {other.name} is as good as {subject.name}, as far as these rows can show:"
+        f" {_percent(other_metrics.accuracy)} against {_percent(metrics.accuracy)} {rows}.",
+        "worse": f"The simple baseline {other.name} is better than {subject.name}:"
+        f" {_percent(other_metrics.accuracy)} against {_percent(metrics.accuracy)} {rows}.",
     }
     return Conclusion(
         standing=standing,
         baseline=other.name,
-        headline=f"{beside}: {ends[standing]}",
+        headline=headlines[standing],
         detail=_detail(standing, subject, other, comparison, config),
     )
 
@@ -102,15 +106,13 @@ def _detail(
 ) -> str:
     """Say what follows."""
     primary, title = _primary(comparison, config), TITLES[config.primary_metric]
-    seen = f"{title} differs by {_signed(primary)}; where they disagree, {subject.name} alone is right"
-    seen += f" {comparison.only_a_right:,} times and {other.name} alone {comparison.only_b_right:,} times."
+    seen = f"{title} differs by {_signed(primary)}; {subject.name} alone is right on {comparison.only_a_right:,} rows,"
+    seen += f" {other.name} alone on {comparison.only_b_right:,}."
     cost = _cost(subject, other)
     if standing == "better":
-        return f"A language model pays here: {seen}" + (f" Its price: {cost}." if cost else "")
+        return f"It helps here: {seen}" + (f" Its price: {cost}." if cost else "")
     advice = "Use the simple one, or collect more rows and look again."
-    return f"A language model is not shown to be needed: {seen} {advice}" + (
-        f" It saves: {cost}." if cost else ""
-    )
+    return f"Not as far as this shows: {seen} {advice}" + (f" It saves: {cost}." if cost else "")
 
 
 def _cost(subject: Predictions, other: Predictions) -> str:

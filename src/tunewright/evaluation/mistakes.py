@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 MOST_CHARACTERS = 1000
 """Longer texts are cut in a report."""
-MOST_CONFUSIONS = 20
+MOST_CONFUSIONS = 12
 
 
 class Mistake(Facts):

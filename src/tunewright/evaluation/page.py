@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
     from tunewright.evaluation.report import Report
 
+LEAST_MILLISECONDS = 0.01
+MOST_ROWS_PER_SECOND = 1_000_000
 PAGE = "report.html"
 DATA = "report.json"
 MATRIX_LABELS = 16
@@ -41,7 +43,7 @@ def write_report(report: Report, folder: Path) -> Path:
 def render(report: Report) -> str:
     """Return the page."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
-    from markupsafe import Markup
+    from markupsafe import Markup, escape
 
     environment = Environment(
         loader=PackageLoader("tunewright.evaluation", "."),
@@ -51,8 +53,14 @@ def render(report: Report) -> str:
         lstrip_blocks=True,
     )
     environment.filters |= {
-        "percent": percent, "points": points, "size": size, "figure": figure, "words": words,
-    }  # fmt: skip
+        "percent": percent,
+        "points": points,
+        "size": size,
+        "milliseconds": milliseconds,
+        "throughput": throughput,
+        "words": words,
+        "breakable": lambda name: Markup("_<wbr>").join(escape(part) for part in name.split("_")),
+    }
     subject = report.models[0]
     return environment.get_template("page.html").render(
         report=report,
@@ -76,6 +84,16 @@ def percent(share: float, digits: int = 1) -> str:
 def points(difference: float) -> str:
     """Write a difference of shares in points of a hundred, with its sign."""
     return f"{100 * difference:+.1f}".replace("-", "−")
+
+
+def milliseconds(count: float) -> str:
+    """Write milliseconds with three digits."""
+    return f"{count:.3g}" if count >= LEAST_MILLISECONDS else f"< {LEAST_MILLISECONDS:g}"
+
+
+def throughput(count: float) -> str:
+    """Write rows a second; a model that does nothing is as fast as the clock."""
+    return f"{count:,.0f}" if count < MOST_ROWS_PER_SECOND else f"> {MOST_ROWS_PER_SECOND:,}"
 
 
 def size(count: float | None) -> str:

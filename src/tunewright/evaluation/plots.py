@@ -8,6 +8,8 @@ import re
 import warnings
 from typing import TYPE_CHECKING, Any
 
+from tunewright.evaluation.intervals import share
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
 
@@ -49,6 +51,8 @@ NARROW = (4.6, 3.0)
 """Inches; about the width of a phone, so that ten-point text stays readable there."""
 FEWEST_POINTS = 2
 """One point is no curve."""
+FAR = 0.25
+"""Models further below would squeeze the others together."""
 SIZES = re.compile(r' (?:width|height)="[\d.]+pt"')
 """The size in points, which would keep the plot from filling its column."""
 UNUSED_ID = re.compile(
@@ -65,15 +69,24 @@ def learning_curves(history: Sequence[Mapping[str, float]], metric: str) -> list
 
 
 def reliability_diagram(bins: Sequence[Bin]) -> str:
-    """Draw accuracy against confidence, with the share of rows in each bin below."""
+    """Draw accuracy, with a 95 % interval, against confidence; below it the share of rows in each bin."""
     used = [each for each in bins if each.rows]
     rows = sum(each.rows for each in used)
 
     def draw(figure: Figure) -> None:
         upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(4, 1))
         upper.plot([0, 1], [0, 1], color=SOFT, linewidth=1, linestyle=(0, (3, 3)))
-        confidence, accuracy = [each.confidence for each in used], [each.accuracy for each in used]
-        upper.plot(confidence, accuracy, color=ONE, marker="o", markersize=4)
+        for each in used:
+            found = share(round(each.accuracy * each.rows), each.rows, confidence=0.95)
+            upper.plot([each.confidence] * 2, [found.low, found.high], color=ONE, linewidth=1)
+        upper.plot(
+            [each.confidence for each in used],
+            [each.accuracy for each in used],
+            color=ONE,
+            marker="o",
+            markersize=5,
+            linewidth=0,
+        )
         upper.set(xlim=(0, 1.01), ylim=(0, 1.03), ylabel="share right")
         upper.grid(axis="y")
         middles, shares = [(each.low + each.high) / 2 for each in used], [each.rows / rows for each in used]
@@ -84,7 +97,8 @@ def reliability_diagram(bins: Sequence[Bin]) -> str:
 
 
 def interval_plot(models: Sequence[ModelFigures], metric: str) -> str:
-    """Draw each model's figure with its interval, one line a model."""
+    """Draw each model's figure with its interval, one line a model; models far below the first are left out."""
+    models = [each for each in models if getattr(each, metric).value > getattr(models[0], metric).value - FAR]
     intervals: list[Interval] = [getattr(model, metric) for model in models]
 
     def draw(figure: Figure) -> None:
