@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -57,5 +58,20 @@ def read(tmp_path: Path) -> Callable[..., Read]:
         path = tmp_path / name
         path.write_bytes(content if isinstance(content, bytes) else content.encode())
         return read_source(path, tmp_path / "out", **options)
+
+    return run
+
+
+@pytest.fixture(scope="session")
+def read_bytes(tmp_path_factory: pytest.TempPathFactory) -> Callable[..., Read]:
+    """As ``read``, in a folder of its own for each call: for property-based tests."""
+    numbers = itertools.count()
+    root = tmp_path_factory.mktemp("bytes")
+
+    def run(content: bytes, name: str, **options: Any) -> Read:
+        folder = root / str(next(numbers))
+        folder.mkdir()
+        (folder / name).write_bytes(content)
+        return read_source(folder / name, folder / "out", **options)
 
     return run

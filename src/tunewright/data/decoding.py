@@ -32,9 +32,10 @@ BYTE_ORDER_MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-# What data is really saved in; the detector knows many more, and takes short texts for DOS or Mac ones.
+# What data is really saved in. The detector knows many more, and takes short Western texts for Baltic, DOS or
+# Mac ones: those have to be told.
 LEGACY_ENCODINGS = [
-    *(f"cp{page}" for page in range(1250, 1259)),
+    *(f"cp{page}" for page in range(1250, 1257)),
     *("cp874", "koi8_r", "koi8_u", "cp932", "euc_jp", "gb18030", "big5", "cp949", "euc_kr"),
 ]
 WESTERN = "cp1252"

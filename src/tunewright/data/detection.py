@@ -290,5 +290,5 @@ def _regularity(sample: Sequence[str], dialect: Dialect) -> float:
     widths = Counter(
         0 if isinstance(row, Malformed) else len(row) for row in records(iter(sample), dialect, tally)
     )
-    width, rows = max(widths.items(), key=lambda item: (item[1], item[0]))
+    width, rows = max(widths.items(), key=lambda item: (item[1], item[0]), default=(0, 0))
     return rows / sum(widths.values()) if width > 1 else 0.0
