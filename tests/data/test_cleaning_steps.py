@@ -44,7 +44,6 @@ ENTITY_PIECES = [
     "&#64;",
     "&commat;",
     "&#x301;",
-    "&NotEqualTilde;",
     "&zwj;",
     "&shy;",
 ]

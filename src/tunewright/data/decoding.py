@@ -72,10 +72,10 @@ def known_encoding(name: str) -> str:
     """
     try:
         found = codecs.lookup(name)
-        codecs.decode(b"", name)
-        text = isinstance(b"".decode(name), str)
-    except (LookupError, TypeError, ValueError):
-        text = False
+        decoder = codecs.getincrementaldecoder(name)(MARKING)
+        text = isinstance(decoder.decode(b"a\n\x00\x00", True), str)
+    except (LookupError, AssertionError, AttributeError, TypeError, ValueError):
+        text = False  # codecs from bytes to bytes, such as base64, fail in ways of their own
     if not text:
         known = sorted(set(encodings.aliases.aliases.values()) | {"utf-8", "utf-8-sig", "latin-1"})
         raise InputError(

@@ -36,13 +36,12 @@ SIGNATURES = {
     b"\xd0\xcf\x11\xe0": "an old Office document",
     b"%PDF": "a PDF document",
     b"\x1f\x8b": "gzip-compressed",
-    b"BZh": "bzip2-compressed",
+    b"BZh9": "bzip2-compressed",
     b"\xfd7zXZ": "xz-compressed",
     b"\x28\xb5\x2f\xfd": "zstd-compressed",
     b"ARROW1": "an Arrow file",
     b"SQLite format 3": "an SQLite database",
     b"Obj\x01": "an Avro file",
-    b"ORC": "an ORC file",
 }
 PARQUET = b"PAR1"
 
@@ -108,9 +107,7 @@ def _parquet(file: SourceFile, head: bytes, told: str | None) -> FileFacts:
 def _refuse_binary(file: SourceFile, head: bytes) -> None:
     """Refuse formats that are known and not read."""
     for signature, what in SIGNATURES.items():
-        if (head.startswith(signature) and not head[: 4 * len(signature)].isascii()) or head.startswith(
-            b"%PDF"
-        ):
+        if head.startswith(signature):
             raise InputError(
                 f"is {what}", place=file.place, mend="export it as CSV, JSONL or Parquet, or name its suffix"
             )
@@ -131,15 +128,20 @@ def _text_format(file: SourceFile, sample: str) -> tuple[str, str | None]:
     text = sample.lstrip()
     if file.format is None and text[:1] not in {"{", "["}:
         return "csv", None
-    found = "jsonl" if _is_json_lines(text) else "json"
+    found = "jsonl" if _is_json_lines(text, file.format) else "json"
     if file.format is None and found == "json" and not _opens_as_json(text):
         return "csv", None
     note = f"the file holds {found.upper()} although its name says {file.format}"
     return found, note if file.format not in {None, found} else None
 
 
-def _is_json_lines(text: str) -> bool:
-    """Tell whether the first line is a JSON value of its own and another follows."""
+def _is_json_lines(text: str, named: str | None) -> bool:
+    """Tell whether the first line is a JSON value of its own and another follows.
+
+    Args:
+        text: The start of the file.
+        named: The format that the name tells; it decides on a file of one single line.
+    """
     import json
 
     first, newline, rest = text.partition("\n")
@@ -147,9 +149,9 @@ def _is_json_lines(text: str) -> bool:
         json.loads(first)
     except (ValueError, RecursionError):
         return first.lstrip()[:1] == "{" and rest.lstrip()[:1] == "{"
-    return bool(newline and rest.strip()) or (
-        first.lstrip()[:1] == "{" and '":' in first and "[" not in first
-    )
+    if newline and rest.strip():
+        return True
+    return first.startswith("{") and (named == "jsonl" or (named is None and "[" not in first))
 
 
 def _opens_as_json(text: str) -> bool:
