@@ -208,7 +208,7 @@ class RegistryConfig(Section):
     model_name: str | None = Field(None, description="Registered name; null takes the project's.")
     experiment: str | None = Field(None, description="Experiment; null takes the project's name.")
     probes: int = Field(32, ge=1, description="Inputs in the behaviour certificate.")
-    certificate_bound: float = Field(1e-4, gt=0, description="Largest difference of a logit on replay.")
+    certificate_bound: float = Field(1e-3, gt=0, description="Largest difference of a logit on replay.")
 
 
 class Recipe(Section):

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from tunewright.pipeline.job import Job
     from tunewright.registry.certificate import Certificate
     from tunewright.support.paths import ProjectPaths
+    from tunewright.training.candidate import TrainingFigures
 
 CHECK = "check.json"
 BASE = "base.json"
@@ -36,14 +37,14 @@ def check(job: Job) -> None:
     texts = dataset.examples("train").texts
     report = check_tokenizer(load_tokenizer(base, job.recipe.model), base, texts, job.recipe.model)
     expected = forecast(dataset, base, job.recipe)
-    lines = [*report.lines(), *expected.lines()]
+    lines = [*report.lines(), *expected.describe().splitlines()]
     for line in lines:
         say(f"    {line}")
     facts = {
         "base": base.name,
         "base_digest": base.digest,
         "tokenizer": asdict(report),
-        "forecast": asdict(expected),
+        "forecast": expected.model_dump(mode="json"),
     }
     write_json(job.paths.reports / CHECK, {**facts, "lines": lines})
 
@@ -245,14 +246,15 @@ def _certify(job: Job, dataset: Dataset, classifier: Classifier) -> Certificate:
     return record(classifier, probes, bound=settings.certificate_bound)
 
 
-def _forecast_score(job: Job, figures: Any) -> dict[str, Any]:  # noqa: ANN401
+def _forecast_score(job: Job, figures: TrainingFigures) -> dict[str, Any]:
+    """Hold the forecast of the check against what the training took."""
     from tunewright.training.forecast import Forecast, score
 
-    expected = Forecast(**read_json(job.paths.reports / CHECK)["forecast"])
+    expected = Forecast.model_validate(read_json(job.paths.reports / CHECK)["forecast"])
     scored = score(expected, figures)
-    for line in scored.lines():
-        say(f"    {line}")
-    return asdict(scored)
+    say(f"    {scored.describe()}")
+    facts: dict[str, Any] = scored.model_dump(mode="json")
+    return facts
 
 
 def _present(job: Job, names: tuple[str, ...]) -> list[str]:

@@ -43,6 +43,7 @@ data:
 
 IGNORED = """/.tunewright/
 /.env
+/.env.*
 /data/raw/
 """
 
