@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import math
 import secrets
 import time
 from collections.abc import Iterator, Mapping
@@ -14,7 +13,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunewright.registry.git import git_state
-from tunewright.registry.tracking import PREFIX, Tracking, explained, without_credentials
+from tunewright.registry.records import MAX_PARAM_CHARACTERS, bounded, cleaned, dataset_entity, flat, tags_of
+from tunewright.registry.tracking import PREFIX, Tracking, explained
 from tunewright.support.digests import digest_json
 from tunewright.support.errors import InputError, TunewrightError, nearest
 from tunewright.support.files import write_json, write_text
@@ -28,11 +28,7 @@ if TYPE_CHECKING:
 FLUSH_POINTS = 500
 """Points kept back at most; one request carries them all (MLflow allows 1,000)."""
 FLUSH_SECONDS = 10.0
-MAX_PARAM_CHARACTERS = 6000
-MAX_TAG_CHARACTERS = 8000
 MAX_BATCH = 100
-DATASET_DIGEST_CHARACTERS = 36
-"""Width of the column in which MLflow keeps a data set's digest."""
 CONTEXTS = {"train": "training", "validation": "validation", "test": "test"}
 STOPPED = (KeyboardInterrupt, SystemExit, GeneratorExit)
 
@@ -73,8 +69,8 @@ class Execution:
             client = self.tracking.client
             known = client.get_run(self.run_id).data.params
             fresh = [
-                Param(name, _bounded(value, MAX_PARAM_CHARACTERS))
-                for name, value in _flat(values).items()
+                Param(name, bounded(value, MAX_PARAM_CHARACTERS))
+                for name, value in flat(values).items()
                 if name not in known
             ]
             for start in range(0, len(fresh), MAX_BATCH):
@@ -84,7 +80,7 @@ class Execution:
         """Tag the run; names without a dot get our prefix."""
         from mlflow.entities import RunTag
 
-        tags = [RunTag(name, value) for name, value in _tags(values).items()]
+        tags = [RunTag(name, value) for name, value in tags_of(values).items()]
         with explained(self.tracking.uri):
             self.tracking.client.log_batch(self.run_id, tags=tags)
 
@@ -93,7 +89,7 @@ class Execution:
         from mlflow.entities import DatasetInput, InputTag
 
         inputs = [
-            DatasetInput(_dataset_entity(dataset, split), [InputTag("mlflow.data.context", context)])
+            DatasetInput(dataset_entity(dataset, split), [InputTag("mlflow.data.context", context)])
             for split, context in CONTEXTS.items()
             if split in dataset.manifest.splits
         ]
@@ -248,7 +244,7 @@ def _started(tracking: Tracking, step: str, parent: str) -> tuple[str, str]:
     tags = {
         "mlflow.parentRunId": parent,
         "mlflow.source.name": "tunewright",
-        **_tags({"kind": "execution", "step": step, "commit": state.commit or "", "dirty": state.dirty}),
+        **tags_of({"kind": "execution", "step": step, "commit": state.commit or "", "dirty": state.dirty}),
     }
     if state.commit:
         tags["mlflow.source.git.commit"] = state.commit
@@ -283,67 +279,4 @@ def _record_recipe(run: Execution, recipe: Recipe) -> None:
     values = recipe.model_dump(mode="json")
     run.params(values)
     run.tags({"recipe_digest": digest_json(values)})
-    run.json("recipe.json", _clean(values))
-
-
-def _dataset_entity(dataset: Dataset, split: str) -> Any:  # noqa: ANN401
-    """Describe one split as MLflow does: source, schema and profile as JSON."""
-    import json
-
-    from mlflow.entities import Dataset as DatasetEntity
-
-    manifest = dataset.manifest
-    kinds = {"int64": "long", "double": "double", "bool": "boolean"}
-    columns = [
-        {"name": name, "type": kinds.get(kind, "string"), "required": True}
-        for name, kind in manifest.columns.items()
-    ]
-    profile = {"num_rows": manifest.splits[split], "labels": manifest.split_labels.get(split, {})}
-    return DatasetEntity(
-        name=f"{Path(without_credentials(manifest.source.uri)).name or 'data'}:{split}",
-        digest=manifest.split_digests[split][:DATASET_DIGEST_CHARACTERS],
-        source_type="local",
-        source=json.dumps({"uri": str(dataset.root / split)}),
-        schema=json.dumps({"mlflow_colspec": columns}),
-        profile=json.dumps(profile),
-    )
-
-
-def _flat(values: Mapping[str, object], prefix: str = "") -> dict[str, object]:
-    """Give nested settings dotted names."""
-    flat: dict[str, object] = {}
-    for name, value in values.items():
-        if isinstance(value, Mapping):
-            flat |= _flat(value, f"{prefix}{name}.")
-        else:
-            flat[prefix + name] = value
-    return flat
-
-
-def _tags(values: Mapping[str, object]) -> dict[str, str]:
-    """Prefix and bound tags."""
-    return {
-        name if "." in name else PREFIX + name: _bounded(value, MAX_TAG_CHARACTERS)
-        for name, value in values.items()
-    }
-
-
-def _bounded(value: object, limit: int) -> str:
-    """Write a value as text without credentials, cut where MLflow would refuse it."""
-    if isinstance(value, bool) or value is None:
-        text = {True: "true", False: "false", None: ""}[value]
-    elif isinstance(value, float) and math.isfinite(value):
-        text = repr(value)
-    else:
-        text = str(value)
-    text = without_credentials(text)
-    return text if len(text) <= limit else text[: limit - 1] + "…"
-
-
-def _clean(value: Any) -> Any:  # noqa: ANN401
-    """Take credentials out of every text in a JSON-like value."""
-    if isinstance(value, str):
-        return without_credentials(value)
-    if isinstance(value, Mapping):
-        return {name: _clean(item) for name, item in value.items()}
-    return [_clean(item) for item in value] if isinstance(value, list | tuple) else value
+    run.json("recipe.json", cleaned(values))

@@ -10,8 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunewright.registry.ledger import Ledger
-from tunewright.registry.models import local_folder, remove_model
 from tunewright.registry.references import MODEL_ID, MODEL_URI, model_id_of
+from tunewright.registry.storage import local_folder, remove_model
 from tunewright.registry.tracking import PREFIX, Tracking, explained
 from tunewright.registry.versions import DELETED_TAG
 from tunewright.support.files import size_of
