@@ -14,11 +14,11 @@ import numpy as np
 from scipy.stats import binom
 
 from tunewright.config.schema import EvaluationConfig
-from tunewright.evaluation.comparison import mid_p
+from tunewright.evaluation.comparison import exact_p
 from tunewright.evaluation.predictions import Predictions
 from tunewright.registry.gate import decide
 
-CONFIG = EvaluationConfig(bootstrap_samples=200)
+CONFIG = EvaluationConfig(bootstrap_samples=100)
 NAMES = ("a", "b")
 SHARED_DIFFICULTY = 0.9
 
@@ -59,7 +59,7 @@ def measure(rows: int, accuracies: tuple[float, float], repeats: int) -> dict[st
 
 
 def largest_error(rows: int, alpha: float = 0.05) -> float:
-    """Compute, without drawing, the largest chance over all disagreement rates that the test alone is wrong."""
+    """Compute, without drawing, the largest chance, over all rates of disagreement, that the test alone is wrong."""
     discordant = np.arange(min(rows, 1500) + 1)
     rejected = np.array([_rejected(int(count), alpha) for count in discordant])
     rates = np.geomspace(0.001, 0.25, 200)
@@ -71,7 +71,7 @@ def _rejected(discordant: int, alpha: float) -> float:
     low, high = 0, discordant + 1
     while low < high:  # the fewest wins that are significant
         middle = (low + high) // 2
-        low, high = (low, middle) if mid_p(middle, discordant - middle) <= alpha else (middle + 1, high)
+        low, high = (low, middle) if exact_p(middle, discordant - middle) <= alpha else (middle + 1, high)
     return float(binom.sf(low - 1, discordant, 0.5)) if low <= discordant else 0.0
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from sample_answers import Rows  # noqa: TC002
 
 from tunewright.data.dataset import Dataset, Manifest, SourceFacts
 
@@ -16,7 +15,7 @@ from tunewright.data.dataset import Dataset, Manifest, SourceFacts
 def make_dataset(tmp_path: Path) -> Callable[..., Dataset]:
     """Write rows as the split step would, without validation rows."""
 
-    def make(train: Rows, test: Rows, **columns: list[str]) -> Dataset:
+    def make(train: list[tuple[str, str]], test: list[tuple[str, str]], **columns: list[str]) -> Dataset:
         names = tuple(sorted({label for _, label in train + test}))
         start = 1
         for split, rows in (("train", train), ("test", test)):

@@ -10,7 +10,7 @@ from sklearn.metrics import f1_score
 
 from tunewright.config.schema import EvaluationConfig
 from tunewright.evaluation.bootstrap import resample
-from tunewright.evaluation.comparison import align, compare, disagreements, mid_p, rows_needed
+from tunewright.evaluation.comparison import align, compare, disagreements, exact_p, mid_p, rows_needed
 from tunewright.evaluation.intervals import paired_difference, share
 from tunewright.support.errors import InputError
 
@@ -20,17 +20,11 @@ CONFIG = EvaluationConfig()
 @given(st.integers(0, 7), st.integers(0, 7))
 @settings(deadline=None)
 def test_mid_p_equals_counting_every_outcome(wins, losses):
-    total = wins + losses
-    outcomes = (
-        [sum(flips) for flips in itertools.product((0, 1), repeat=min(total, 9))] if total <= 9 else None
-    )
-    if outcomes is None:
-        weights = [math.comb(total, k) / 2**total for k in range(total + 1)]
-        expected = sum(weights[wins + 1 :]) + weights[wins] / 2
-    else:
-        expected = (sum(o > wins for o in outcomes) + sum(o == wins for o in outcomes) / 2) / len(outcomes)
+    outcomes = [sum(flips) for flips in itertools.product((0, 1), repeat=wins + losses)]
+    expected = (sum(each > wins for each in outcomes) + outcomes.count(wins) / 2) / len(outcomes)
     assert mid_p(wins, losses) == pytest.approx(expected)
     assert mid_p(wins, losses) + mid_p(losses, wins) == pytest.approx(1)
+    assert exact_p(wins, losses) == pytest.approx(np.mean([each >= wins for each in outcomes]))
 
 
 def test_mid_p_of_a_worked_example():
@@ -41,13 +35,13 @@ def test_mid_p_of_a_worked_example():
 def test_rows_needed_agrees_with_simulation():
     gain, discordant, alpha, power = 0.02, 0.05, 0.05, 0.8
     rows = rows_needed(discordant_share=discordant, gain=gain, alpha=alpha, power=power)
-    assert 700 < rows < 850  # about 800, as two points are known to need
-    assert 2300 < rows_needed(discordant_share=0.04, gain=0.01, alpha=alpha, power=power) < 2700
+    assert 750 < rows < 850  # about 800, as two points are known to need
+    assert 2400 < rows_needed(discordant_share=0.04, gain=0.01, alpha=alpha, power=power) < 2700
     generator = np.random.default_rng(0)
     wins, losses, _ = generator.multinomial(
         rows, [(discordant + gain) / 2, (discordant - gain) / 2, 1 - discordant], size=1500
     ).T
-    proven = np.mean([mid_p(int(a), int(b)) <= alpha for a, b in zip(wins, losses, strict=True)])
+    proven = np.mean([exact_p(int(a), int(b)) <= alpha for a, b in zip(wins, losses, strict=True)])
     assert abs(proven - power) < 0.04
 
 
@@ -126,11 +120,11 @@ def test_the_bootstrap_agrees_with_drawing_rows_one_by_one():
     (found,) = resample(labels, (predicted,), samples=3000, seed=1)
     generator = np.random.default_rng(2)
     by_hand = []
-    for _ in range(800):
+    for _ in range(400):
         drawn = generator.integers(0, 200, 200)
         by_hand.append(f1_score(labels[drawn], predicted[drawn], average="macro"))
     assert found.f1_macro.mean() == pytest.approx(np.mean(by_hand), abs=0.004)
-    assert found.f1_macro.std() == pytest.approx(np.std(by_hand), rel=0.1)
+    assert found.f1_macro.std() == pytest.approx(np.std(by_hand), rel=0.15)
     assert found.accuracy.mean() == pytest.approx((labels == predicted).mean(), abs=0.004)
 
 

@@ -151,10 +151,10 @@ def _challenge(found: Comparison, rails: tuple[GuardRail, ...], gate: Gate) -> I
         yield _Finding(decision="keep", reasons=(f"macro F1 fell, {_points(found.f1_macro)}", told, *broken))
     if broken:
         yield _Finding(decision="keep", reasons=(*broken, told))
-    if found.p_a_better <= gate.alpha and found.f1_macro.value < -gate.min_gain:
+    if found.p_a_better_exact <= gate.alpha and found.f1_macro.value < -gate.min_gain:
         reason = f"it is more often right, but macro F1 may have fallen, {_points(found.f1_macro)}"
         yield _Finding(decision="cannot_tell", reasons=(reason, told), rows_needed=more or found.rows)
-    if found.p_a_better <= gate.alpha:
+    if found.p_a_better_exact <= gate.alpha:
         yield _Finding(decision="promote", reasons=(told, f"macro F1 {_points(found.f1_macro)}"))
     if found.same_answers == found.rows:
         yield _Finding(decision="keep", reasons=(f"both give the same answers on all {found.rows:,} rows",))
@@ -174,11 +174,11 @@ def _first(trivial: Comparison, base: Comparison | None, gate: Gate) -> Iterator
     if base is not None and base.f1_macro.high < 0:
         reason = f"macro F1 is below the untouched base's, {_points(base.f1_macro)}"
         yield _Finding(decision="keep", reasons=(reason, _told(base)))
-    if trivial.p_a_better <= gate.alpha:
+    if trivial.p_a_better_exact <= gate.alpha:
         yield _Finding(decision="promote", reasons=(told,))
     # Where one label has nearly all rows, a useful model may be right no more often than "always that label";
-    # its mean recall tells it from one that knows nothing.
-    if trivial.balanced_accuracy.low > 0:
+    # its mean recall and macro F1 tell it from one that knows nothing.
+    if trivial.balanced_accuracy.low > 0 and trivial.f1_macro.low > 0:
         reason = f"mean recall of the labels {_points(trivial.balanced_accuracy)} over {trivial.b}"
         yield _Finding(decision="promote", reasons=(reason, told))
     if trivial.p_b_better <= gate.alpha:
@@ -229,7 +229,7 @@ def _broken(rails: tuple[GuardRail, ...]) -> tuple[str, ...]:
 
 def _told(found: Comparison) -> str:
     """Say what the paired test saw."""
-    p = min(found.p_a_better, found.p_b_better)
+    p = found.p_b_better if found.p_b_better < found.p_a_better else found.p_a_better_exact
     return (
         f"on {found.rows:,} rows {found.a} alone is right {found.only_a_right:,} times and {found.b} alone"
         f" {found.only_b_right:,} times, accuracy {100 * found.accuracy.value:+.2f} points"
