@@ -6,6 +6,7 @@ import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib import resources
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,8 @@ import pytest
 from tunewright.support.digests import digest_file
 
 HEADER = "text,label\n"
-GOOD_ROWS = "".join(
-    f"the parcel number {n} is late again,late\nplease pay invoice {n} back to me,refund\n" for n in range(30)
-)
+MESSAGES = (resources.files("tunewright") / "demo" / "messages.csv").read_text(encoding="utf-8")
+GOOD_ROWS = "\n".join(MESSAGES.splitlines()[1::4]) + "\n"
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ RUN = ("run", "data.source=good.csv", "model.name=base")
 USAGE = [
     Wrong("misspelt command", ("rnu",), ("rnu", "--help")),
     Wrong("misspelt option", ("run", "--forse"), ("--forse",)),
-    Wrong("init without a name", ("init",), ("FOLDER",)),
+    Wrong("init without a name", ("init",), ("folder",)),
     Wrong(
         "init over a file", ("init", "file.txt"), ("file.txt", "is a file"), prepare=write("file.txt", "x")
     ),
@@ -147,12 +147,12 @@ DATA = [
         prepare=lambda project: (project / "nothing").mkdir(),
     ),
     Wrong("folder of unlike files", ("run", "data.source=mixed"), ("b.csv",), prepare=mixed_folder),
-    Wrong("hub out of reach", ("run", "data.source=somebody/some_data"), ("somebody/some_data",), code=1),
+    Wrong("hub out of reach", ("run", "data.source=somebody/some_data"), ("somebody/some_data",)),
     Wrong(
         "too many bad rows",
         ("run", "data.source=bad.csv"),
         ("quarantine", "max_quarantined_share"),
-        prepare=write("bad.csv", HEADER + GOOD_ROWS + ",late\n" * 30),
+        prepare=write("bad.csv", HEADER + GOOD_ROWS + ",order_status\n" * 60),
     ),
     Wrong(
         "a label with too few rows",
@@ -160,7 +160,12 @@ DATA = [
         ("rare",),
         prepare=write("few.csv", HEADER + GOOD_ROWS + "a text that stands alone,rare\n"),
     ),
-    Wrong("labels outside the set", (*RUN, "data.validation.labels=[late,lost]"), ("refund",), prepare=GOOD),
+    Wrong(
+        "labels outside the set",
+        (*RUN, "data.validation.labels=[order_status,lost]"),
+        ("unknown_label", "quarantine"),
+        prepare=GOOD,
+    ),
     Wrong("split by an absent column", (*RUN, "data.split_by=customer"), ("customer",), prepare=GOOD),
 ]
 

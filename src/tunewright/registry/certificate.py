@@ -23,8 +23,15 @@ BATCH_SIZE = 32
 class Certifiable(Protocol):
     """What a model must offer to be certified: a classifier, or the model as MLflow loads it."""
 
-    label_names: tuple[str, ...]
-    cleaning: Mapping[str, object]
+    @property
+    def label_names(self) -> tuple[str, ...]:
+        """Label names; the position is the class id."""
+        ...
+
+    @property
+    def cleaning(self) -> Mapping[str, object]:
+        """Settings of the cleaning that the model does itself."""
+        ...
 
     def encode(self, texts: list[str]) -> list[list[int]]:
         """Return the token ids of each text."""

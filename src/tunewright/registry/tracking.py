@@ -71,7 +71,8 @@ def connect(recipe: Recipe, paths: ProjectPaths) -> Tracking:
     ``.tunewright``. It becomes MLflow's address for this process, which its model loaders rely on.
 
     Raises:
-        InputError: When the server can't be reached, or refuses the credentials.
+        InputError: When the server refuses the credentials.
+        TunewrightError: When the server can't be reached.
         TunewrightError: When the store can't be opened.
     """
     prepare_environment()
@@ -222,7 +223,7 @@ def _ask(uri: str, experiment: str) -> Any:  # noqa: ANN401
             raise_on_status=False,
         )
     except (MlflowException, requests.RequestException, UnicodeError, ValueError) as error:
-        raise InputError(
+        raise TunewrightError(
             "the tracking server can't be reached",
             place=without_credentials(uri),
             mend="start it (`tunewright server up`) or mend registry.tracking_uri / MLFLOW_TRACKING_URI",
