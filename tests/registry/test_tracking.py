@@ -69,7 +69,7 @@ def test_a_server_out_of_reach_is_said_at_once(open_project, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://me:hunter2@127.0.0.1:9")
     started = time.monotonic()
     with pytest.raises(
-        InputError, match=r"http://127\.0\.0\.1:9: the tracking server can't be reached"
+        TunewrightError, match=r"http://127\.0\.0\.1:9: the tracking server can't be reached"
     ) as caught:
         open_project()
     assert time.monotonic() - started < 20
