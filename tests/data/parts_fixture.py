@@ -43,7 +43,7 @@ def write_source(
             "files": {"messages.tsv": len(rows)},
             "notes": ["no header & <no> quoting"],
         },
-        "rows": len(rows) + len(rejected),
+        "rows": len(rows),
         "unique": len({text for _, text in rows}),
         "labels": dict(Counter(label for label, _ in rows if label)),
         "rejected": dict(Counter(str(entry["reason"]) for entry in rejected)),
@@ -54,9 +54,11 @@ def write_source(
     return folder
 
 
-def digest(text: str | None) -> str:
+def digest(text: str | None) -> str | None:
     """Return the digest of a text as ingest writes it."""
-    return hashlib.sha256((text or "").encode("utf-8", "surrogatepass")).hexdigest()[:16]
+    if text is None:
+        return None
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()[:16]
 
 
 def read_rows(folder: Path) -> list[dict[str, object]]:

@@ -216,6 +216,14 @@ def test_a_damaged_part_is_named(tmp_path):
         validate(folder, Validation(), out=tmp_path / "out", quarantine=tmp_path / "q")
 
 
+def test_a_part_without_a_column_is_named(tmp_path):
+    folder = write_source(tmp_path / "in", messages(10))
+    part = folder / "part-00000.parquet"
+    pq.write_table(pq.read_table(part).drop_columns(["digest"]), part)
+    with pytest.raises(InputError, match=r"part-00000\.parquet: can't be read.*digest"):
+        validate(folder, Validation(), out=tmp_path / "out", quarantine=tmp_path / "q")
+
+
 def test_an_unwritable_place_is_one_line(tmp_path):
     folder = write_source(tmp_path / "in", messages(10))
     (tmp_path / "file").write_text("")

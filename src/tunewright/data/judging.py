@@ -29,10 +29,12 @@ def judge(source: Path, config: Validation) -> tuple[Rows, Findings]:
     columns = [array(kind) for kind in "qbqqQqqq"]
     for row, text, label, digest in _records(source):
         reason = fault(text, label, config, allowed)
+        if reason == "empty_text" and text is None and digest is not None:
+            reason = "not_text"  # ingest saw a value that cleaning was told not to cast
         identities = [0, 0, 0, 0]
         if reason == GOOD:
             forms = (canonical(text), words(text), key_form(text))
-            identities = [int(digest, 16), *map(hash64, forms)]
+            identities = [int(digest or "0", 16), *map(hash64, forms)]
             if findings.look(row, text) and config.quarantine_flagged:
                 reason = "secret"
         code = -1 if label is None or not label.strip() else names.setdefault(label, len(names))
@@ -54,12 +56,10 @@ def judge(source: Path, config: Validation) -> tuple[Rows, Findings]:
     ), findings
 
 
-def _records(source: Path) -> Iterator[tuple[int, Any, str | None, str]]:
+def _records(source: Path) -> Iterator[tuple[int, Any, str | None, str | None]]:
     """Give (row, text, label, digest) of every row, in source order."""
     for table in read_parts(source, ("row", "text", "label", "digest")):
-        yield from zip(
-            *(table.column(name).to_pylist() for name in ("row", "text", "label", "digest")), strict=True
-        )
+        yield from zip(*(column.to_pylist() for column in table.columns), strict=True)
 
 
 def texts_at(source: Path, positions: npt.NDArray[np.int64]) -> Iterator[tuple[int, str]]:

@@ -14,7 +14,7 @@ from tunewright.data.dataset import Facts
 from tunewright.data.duplicates import near_duplicates, shingle_size
 from tunewright.data.judging import judge, texts_at
 from tunewright.data.outliers import length_outliers
-from tunewright.data.parts import PART, read_parts, writing_parts
+from tunewright.data.parts import PART_ROWS, PartWriter, read_parts, writing_parts
 from tunewright.data.privacy import check_regions
 from tunewright.data.quarantine import QuarantinedRow, read_rejected, shortened, write_quarantine
 from tunewright.data.rules import (
@@ -235,19 +235,17 @@ def _write_good(
     text_group: npt.NDArray[np.int64],
     folder: Path,
 ) -> None:
-    """Write the good rows, a part for each part read, with their clusters."""
+    """Write the good rows with their clusters."""
     import pyarrow as pa
-    import pyarrow.parquet as pq
 
-    start = written = parts = 0
+    writer = PartWriter(folder, rows=PART_ROWS)
+    start = written = 0
     for table in read_parts(source):
         kept = table.filter(pa.array(good[start : start + table.num_rows]))
         start += table.num_rows
-        if not kept.num_rows:
-            continue
         span = slice(written, written + kept.num_rows)
+        written += kept.num_rows
         for name, values in (("group", group), ("text_group", text_group)):
             kept = kept.append_column(name, pa.array(values[span], pa.int64()))
-        pq.write_table(kept.combine_chunks(), folder / PART.format(parts))
-        written += kept.num_rows
-        parts += 1
+        writer.add(kept)
+    writer.close()
