@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from tunewright.config.schema import Cleaning
 
 COUNTS = "cleaning.json"
-BATCH_ROWS = 10_000
 
 
 def clean(source: Path, config: Cleaning, *, out: Path) -> dict[str, int]:
@@ -53,7 +52,7 @@ def clean(source: Path, config: Cleaning, *, out: Path) -> dict[str, int]:
 
 
 def _clean_part(part: Path, out: Path, settings: dict[str, object], counts: dict[str, int]) -> None:
-    """Stream one part through the steps."""
+    """Take one part through the steps, a row group at a time: ingest kept those small."""
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -62,8 +61,8 @@ def _clean_part(part: Path, out: Path, settings: dict[str, object], counts: dict
         kept = [name for name in table.schema_arrow.names if name != TEXT_KIND]
         schema = pa.schema([table.schema_arrow.field(name) for name in kept])
         with pq.ParquetWriter(out, schema) as writer:
-            for batch in table.iter_batches(BATCH_ROWS):
-                writer.write_batch(_cleaned(batch, schema, settings, counts))
+            for group in range(table.num_row_groups):
+                writer.write_table(_cleaned(table.read_row_group(group), schema, settings, counts))
     except (pa.ArrowException, KeyError) as error:
         raise InputError(
             f"can't be read ({str(error).splitlines()[0]})",
@@ -73,18 +72,18 @@ def _clean_part(part: Path, out: Path, settings: dict[str, object], counts: dict
 
 
 def _cleaned(
-    batch: pa.RecordBatch, schema: pa.Schema, settings: dict[str, object], counts: dict[str, int]
-) -> pa.RecordBatch:
-    """Clean one batch of rows."""
+    group: pa.Table, schema: pa.Schema, settings: dict[str, object], counts: dict[str, int]
+) -> pa.Table:
+    """Clean one row group."""
     import pyarrow as pa
 
-    texts = batch.column("text").to_pylist()
-    kinds = batch.column(TEXT_KIND).to_pylist() if TEXT_KIND in batch.schema.names else [None] * len(texts)
+    texts = group.column("text").to_pylist()
+    kinds = group.column(TEXT_KIND).to_pylist() if TEXT_KIND in group.schema.names else [None] * len(texts)
     cleaned = [_one(text, kind, settings, counts) for text, kind in zip(texts, kinds, strict=True)]
     columns: list[Any] = [
-        pa.array(cleaned, pa.string()) if name == "text" else batch.column(name) for name in schema.names
+        pa.array(cleaned, pa.string()) if name == "text" else group.column(name) for name in schema.names
     ]
-    return pa.RecordBatch.from_arrays(columns, schema=schema)
+    return pa.Table.from_arrays(columns, schema=schema)
 
 
 def _one(

@@ -15,11 +15,15 @@ CONNECTION_ERRORS = ("Connect", "Timeout", "Offline", "MaxRetry", "NameResolutio
 
 
 def open_hub(config: DataConfig) -> Any:  # noqa: ANN401
-    """Open a split of a hub data set as a stream.
+    """Open a split of a hub data set as a stream, at the commit that its revision stands for now.
+
+    The commit is asked for first also because that answers at once when the hub is out of reach, where
+    ``load_dataset`` tries for half a minute.
 
     Raises:
         InputError: When the hub is out of reach, or has no such data set, configuration, split or revision.
     """
+    revision = hub_revision(config)
     import datasets
 
     try:
@@ -27,7 +31,7 @@ def open_hub(config: DataConfig) -> Any:  # noqa: ANN401
             config.source,
             config.hub_config,
             split=config.hub_split,
-            revision=config.revision,
+            revision=revision,
             streaming=True,
         )
     except Exception as error:

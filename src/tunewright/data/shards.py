@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
 GROUP_ROWS = 10_000
-GROUP_CHARACTERS = 16_000_000
+GROUP_CHARACTERS = 4_000_000
 """A row group holds no more than this of text; it bounds memory when writing and when reading back."""
 
 

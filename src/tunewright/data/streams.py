@@ -98,6 +98,9 @@ def faults_of(place: str) -> Iterator[None]:
     except TunewrightError:
         raise
     except FileNotFoundError as error:
+        if isinstance(error.__cause__, OSError):  # what fsspec makes of a dead connection
+            why = f"can't be reached ({first_line(error.__cause__)})"
+            raise InputError(why, place=place, mend="check the address and the network") from error
         raise InputError("no such file", place=place, mend="check data.source") from error
     except PermissionError as error:
         raise InputError(

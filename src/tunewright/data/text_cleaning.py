@@ -38,7 +38,6 @@ JOINER = re.compile("(?<![^\x00-\x7f])[\u200c\u200d]|[\u200c\u200d](?![^\x00-\x7
 
 MENTION = re.compile(r"(?<![\w@./])@\w+")
 URL = re.compile(r"(?<!\w)(?:https?://|ftp://|www\.)[^\s<>\"]+", re.IGNORECASE)
-WHITE_SPACE = re.compile(r"\s+")
 
 
 def cast(text: object, setting: object = True) -> str:
@@ -94,7 +93,7 @@ def urls(text: str, setting: object) -> str:
 
 def whitespace(text: str, setting: object) -> str:
     """Collapse runs of white space into one space and trim the ends."""
-    return WHITE_SPACE.sub(" ", text).strip() if setting else text
+    return " ".join(text.split()) if setting else text
 
 
 STEPS: tuple[tuple[str, Callable[[str, object], str]], ...] = (
