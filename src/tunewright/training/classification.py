@@ -11,7 +11,7 @@ from tunewright.support.digests import digest_json
 from tunewright.training.candidate import Candidate, TrainingFigures
 from tunewright.training.checkpoints import Checkpoint, discard_unsealed, newest_whole
 from tunewright.training.faults import explained
-from tunewright.training.hardware import Hardware, applied, attention
+from tunewright.training.hardware import Hardware
 from tunewright.training.preparation import Prepared, prepare
 from tunewright.training.supervisor import Supervisor
 from tunewright.training.trainer import build_trainer
@@ -52,7 +52,7 @@ def train(dataset: Dataset, base: Base, recipe: Recipe, *, workspace: Path, reco
     prepared = prepare(dataset, base, recipe, hardware=hardware)
     say(prepared.hardware.describe())
     supervisor = Supervisor.begin(prepared, recorder, folder, checkpoint)
-    with applied(prepared.hardware), attention(prepared.model, prepared.hardware):
+    with prepared.computing():
         _fit(prepared, supervisor, folder, checkpoint)
     return _candidate(base, supervisor, checkpoint)
 

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from tunewright.data.dataset import Facts
 from tunewright.training.faults import explained
-from tunewright.training.hardware import applied, attention
 from tunewright.training.loss import WindowLoss
 from tunewright.training.memory import available_memory, peak_memory, reset_peak_memory
 from tunewright.training.preparation import Prepared, prepare
@@ -109,11 +108,7 @@ def forecast(dataset: Dataset, base: Base, recipe: Recipe) -> Forecast:
 
     with torch.random.fork_rng():
         prepared = prepare(dataset, base, recipe)
-        with (
-            applied(prepared.hardware),
-            attention(prepared.model, prepared.hardware),
-            explained(prepared, dataset.root, step=lambda: 1),
-        ):
+        with prepared.computing(), explained(prepared, dataset.root, step=lambda: 1):
             times, memory = _measure(prepared)
     steps = [prepared.window(step) for step in range(1, prepared.total_steps + 1)]
     batches = [batch for step in steps for batch in step]

@@ -114,23 +114,6 @@ def applied(hardware: Hardware) -> Iterator[None]:
             torch.set_float32_matmul_precision(before)
 
 
-@contextmanager
-def attention(model: Any, hardware: Hardware) -> Iterator[None]:  # noqa: ANN401
-    """Let a Transformers model use the chosen attention code inside the block, where it offers a choice."""
-    before = str(getattr(model.config, "_attn_implementation", "") or "")
-    try:
-        if before:
-            model.set_attn_implementation(hardware.attention)
-    except (ValueError, AttributeError):
-        # The architecture has only the one that it was loaded with.
-        before = ""
-    try:
-        yield
-    finally:
-        if before:
-            model.set_attn_implementation(before)
-
-
 def free_cores() -> tuple[int, int]:
     """Return the cores that are free for this process now, and those that it may use at all."""
     allowed = _allowed_cores()

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -10,7 +12,8 @@ from tunewright.models.adapters import add_lora
 from tunewright.models.loading import load_encoder
 from tunewright.models.tokenizers import load_tokenizer, text_limit
 from tunewright.training.batching import Batches, Encoded, Padding, encode
-from tunewright.training.hardware import Hardware, choose_hardware
+from tunewright.training.hardware import Hardware, applied, choose_hardware
+from tunewright.training.kernels import SAMPLE_ROWS, cheaper_kernels
 from tunewright.training.loss import class_weights
 
 if TYPE_CHECKING:
@@ -19,6 +22,11 @@ if TYPE_CHECKING:
     from tunewright.models.catalogue import Base
 
 TYPICAL_PERCENTILE = 95
+
+
+DEFAULT_EPOCHS = 3
+LEAST_STEPS = 120
+"""On 598 messages in 8 intents three epochs are 57 steps: accuracy .74 against .91 after 114 (two seeds, MiniLM)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +59,13 @@ class Prepared:
     @property
     def total_steps(self) -> int:
         """Optimiser steps of the whole training."""
-        return max(1, math.ceil(self.recipe.training.epochs * self.steps_per_epoch))
+        return max(1, math.ceil(self.epochs * self.steps_per_epoch))
+
+    @property
+    def epochs(self) -> float:
+        """Passes over the training rows: the recipe's, or enough for small data to be learned at all."""
+        enough = math.ceil(LEAST_STEPS / self.steps_per_epoch)
+        return self.recipe.training.epochs or max(DEFAULT_EPOCHS, enough)
 
     def window(self, step: int) -> list[list[int]]:
         """Return the batches of an optimiser step, counted from 1 over all epochs."""
@@ -69,6 +83,14 @@ class Prepared:
         """Return useful and computed tokens of a batch, as it is padded here."""
         useful, computed = self.batches.tokens(batch)
         return useful, computed if self.padding.to_length is None else self.padding.to_length * len(batch)
+
+    @contextmanager
+    def computing(self) -> Iterator[None]:
+        """Set threads, precision and kernels of this machine inside the block."""
+        sample = self.padding([self.train[row] for row in range(min(SAMPLE_ROWS, len(self.train)))])
+        del sample["labels"]
+        with applied(self.hardware), cheaper_kernels(self.model, self.hardware, sample):
+            yield
 
 
 def prepare(dataset: Dataset, base: Base, recipe: Recipe, *, hardware: Hardware | None = None) -> Prepared:

@@ -83,7 +83,7 @@ def _arguments(prepared: Prepared, folder: Path) -> Any:  # noqa: ANN401
     training, hardware = prepared.recipe.training, prepared.hardware
     arguments = TrainingArguments(
         output_dir=str(folder),
-        num_train_epochs=training.epochs,
+        num_train_epochs=prepared.epochs,
         max_steps=prepared.total_steps,
         per_device_train_batch_size=training.batch_size,
         gradient_accumulation_steps=training.gradient_accumulation_steps,
