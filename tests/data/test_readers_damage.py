@@ -7,7 +7,6 @@ import gzip
 import io
 import json
 import lzma
-import os
 import subprocess
 import sys
 import zipfile
@@ -15,6 +14,7 @@ import zipfile
 import pytest
 
 from tunewright.config.schema import DataConfig
+from tunewright.data.cleaning import clean
 from tunewright.data.decoding import MAX_ROW_CHARACTERS
 from tunewright.data.ingest import ingest
 from tunewright.data.sources import inspect, local_files
@@ -291,15 +291,37 @@ def test_nothing_is_left_or_lost_when_reading_fails(tmp_path, read):
     assert sorted(path.name for path in tmp_path.iterdir()) == ["data.csv", "data.json", "out"]
 
 
-def test_a_full_disk_is_one_line(tmp_path):
-    if not os.path.exists("/dev/full"):  # noqa: PTH110
-        pytest.skip("no /dev/full here")
+def test_a_folder_that_cannot_be_written_is_one_line(tmp_path):
     (tmp_path / "data.csv").write_text("text,label\n" + GOOD)
     (tmp_path / "out").write_text("a file where the folder should be")
-    config = DataConfig(source="data.csv")
     with pytest.raises(TunewrightError, match="can't be written"):
-        ingest(config, base_dir=tmp_path, out=tmp_path / "out" / "rows")
+        ingest(DataConfig(source="data.csv"), base_dir=tmp_path, out=tmp_path / "out" / "rows")
     assert (tmp_path / "out").read_text() == "a file where the folder should be"
+
+
+@pytest.mark.parametrize("step", ["ingest", "clean"])
+def test_a_disk_without_room_is_one_line_and_leaves_what_was_there(tmp_path, step):
+    resource = pytest.importorskip("resource")
+    config = DataConfig(source="data.csv")
+    random = "".join(
+        f"{n * 7919 % 100_003:x} {n * 104_729 % 999_983:x},{'ab'[n % 2]}\n" for n in range(20_000)
+    )
+    (tmp_path / "data.csv").write_text("text,label\n" + random)
+    ingest(config, base_dir=tmp_path, out=tmp_path / "rows")
+    clean(tmp_path / "rows", config.cleaning, out=tmp_path / "clean")
+    again = {
+        "ingest": lambda: ingest(config, base_dir=tmp_path, out=tmp_path / "rows"),
+        "clean": lambda: clean(tmp_path / "rows", config.cleaning, out=tmp_path / "clean"),
+    }
+    before = sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*"))
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (50_000, limits[1]))
+    try:
+        with pytest.raises(TunewrightError, match=r"can't be written .*; free some space"):
+            again[step]()
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert sorted(path.relative_to(tmp_path) for path in tmp_path.rglob("*")) == before
 
 
 MEMORY = """
