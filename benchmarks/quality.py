@@ -57,14 +57,13 @@ def main() -> None:
     parser.add_argument("source", type=Path)
     parser.add_argument("--seeds", type=int, nargs="+", default=[1, 2, 3])
     parser.add_argument("--label", help="a label whose F1 is shown")
-    parser.add_argument("overrides", nargs="*")
-    options = parser.parse_args()
+    options, overrides = parser.parse_known_args()
     by_model: dict[str, list[tuple[float, float, float]]] = {}
     print(
         "| seed | model | accuracy | F1 macro | F1 of the label | promoted | s |\n|---|---|---|---|---|---|---|"
     )
     for seed in options.seeds:
-        facts = run(options.source, seed, options.overrides)
+        facts = run(options.source, seed, [word for word in overrides if word != "--"])
         for name, figures in rows_of(facts, options.label).items():
             by_model.setdefault(name, []).append(figures)
             shown = " | ".join(f"{figure:.4f}" for figure in figures)

@@ -33,7 +33,9 @@ def cpu_seconds(command: list[str], folder: Path) -> float:
 
 def main() -> None:
     """Measure and print a table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--project", type=Path, help="a project in which a run has ended")
     parser.add_argument("--runs", type=int, default=7, help="processes a figure")
     options = parser.parse_args()

@@ -27,10 +27,10 @@ from tunewright.support.paths import ProjectPaths
 pytestmark = pytest.mark.slow
 
 MAX_MEMORY_MB = 600
-MAX_CPU_MS = 10.0
+CACHED_CPU_MS = 60.0
+"""A request costs about 4 ms with the credential cache and about 170 without: whatever else the machine does, this
+tells the two apart. The figure itself comes from benchmarks/tracking_server.py."""
 REQUESTS = 40
-ROUNDS = 10
-"""Work beside the server inflates its processor time, up to twofold: the least disturbed round counts."""
 OPEN = re.compile(r"/health|/static-files/.*|/(ajax-)?api/3\.0/mlflow/server-info")
 """Routes that answer without a password: nothing of the team's is behind them."""
 
@@ -195,21 +195,18 @@ def test_wrong_credentials_are_refused(server, path, who):
     assert requests.post(server.uri + path, auth=who, timeout=20).status_code in {401, 405}
 
 
-def test_a_request_costs_little_processor_time(server):
+def test_credentials_are_cached_so_that_a_request_costs_little(server):
     processes = server_process.find(server.paths.state)
 
     def cpu_seconds() -> float:
         return sum(sum(process.cpu_times()[:2]) for process in processes)
 
-    def milliseconds_a_request(opened: requests.Session) -> float:
+    with session(server.paths) as opened:
         before = cpu_seconds()
         for _ in range(REQUESTS):
             assert opened.get(server.uri + "/api/2.0/mlflow/experiments/get?experiment_id=0").ok
-        return 1000 * (cpu_seconds() - before) / REQUESTS
-
-    with session(server.paths) as opened:
-        rounds = [milliseconds_a_request(opened) for _ in range(ROUNDS)]
-    assert min(rounds) <= MAX_CPU_MS, rounds
+        milliseconds = 1000 * (cpu_seconds() - before) / REQUESTS
+    assert milliseconds < CACHED_CPU_MS
     assert status(server.paths).memory_mb < MAX_MEMORY_MB
 
 

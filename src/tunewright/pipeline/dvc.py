@@ -66,10 +66,13 @@ def open_records(root: Path) -> Iterator[Records]:
 
 def initialise(root: Path) -> None:
     """Make a git repository a DVC repository too, unless it is one."""
+    import logging
+
     from dvc.repo import Repo
 
     if (root / ".dvc").is_dir():
         return
+    logging.getLogger("dvc").setLevel(logging.WARNING)  # importing DVC sets it to tell each step it takes
     with _translated(str(root)):
         Repo.init(str(root)).close()
     with (root / ".dvc" / "config").open("a", encoding="utf-8") as config:
