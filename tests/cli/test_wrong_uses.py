@@ -106,6 +106,11 @@ USAGE = [
 
 DATA = [
     Wrong("no source", ("run",), ("data.source", "is not set")),
+    Wrong(
+        "password in the source",
+        ("run", "data.source=s3://me:secret@bucket/x.csv"),
+        ("data.source", "password"),
+    ),
     Wrong("missing file", ("run", "data.source=nowhere.csv"), ("nowhere.csv",)),
     Wrong(
         "empty file", ("run", "data.source=empty.csv"), ("empty.csv", "empty"), prepare=write("empty.csv", "")

@@ -30,7 +30,11 @@ def compose(overrides: Sequence[str] = (), *, configs: Path | None = None) -> Re
         InputError: For an unknown key, option or value, naming it and the nearest known one.
     """
     words = [_checked(word, configs) for word in overrides]
-    return validate(_composed(words, configs), origin=str(configs / "config.yaml") if configs else "")
+    texts = [word for word in words if _is_text(word)]
+    values = _composed([word for word in words if not _is_text(word)], configs)
+    for word in texts:
+        _set(values, word)
+    return validate(values, origin=str(configs / "config.yaml") if configs else "")
 
 
 def validate(values: Mapping[str, Any], *, origin: str = "") -> Recipe:
@@ -89,17 +93,22 @@ def _checked(word: str, configs: Path | None) -> str:
     if key not in keys:
         hint = nearest(key, [*keys, *options]) or "`tunewright config show` lists the keys"
         raise InputError("unknown key", place=key, mend=hint)
-    if word.startswith("~"):
-        return word
-    return f"++{key}={_quoted(key, value)}"
+    return word if word.startswith("~") else f"++{key}={value}"
 
 
-def _quoted(key: str, value: str) -> str:
-    """Quote the value of a text field, so that paths and addresses never meet Hydra's grammar."""
-    if key not in _text_keys() or value == "null":
-        return value
-    escaped = value.replace("\\", "\\\\").replace("'", "\\'").replace("${", "\\${")
-    return f"'{escaped}'"
+def _is_text(word: str) -> bool:
+    """Tell whether a checked override sets a text field."""
+    key, equals, _ = word.partition("=")
+    return bool(equals) and key.startswith("++") and key[2:] in _text_keys()
+
+
+def _set(values: dict[str, Any], word: str) -> None:
+    """Set a text field as it was written: paths and addresses never meet Hydra's grammar."""
+    key, _, value = word.removeprefix("++").partition("=")
+    *sections, name = key.split(".")
+    for section in sections:
+        values = values.setdefault(section, {})
+    values[name] = None if value == "null" else value
 
 
 @cache

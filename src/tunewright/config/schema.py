@@ -127,7 +127,9 @@ class TrainingConfig(Section):
 
     method: Literal["full", "lora"] = Field("full", description="Train every weight, or adapters.")
     epochs: float | None = Field(
-        None, gt=0, description="Passes over the training rows; null: 3, more where that is fewer than 120 steps."
+        None,
+        gt=0,
+        description="Passes over the training rows; null: 3, more where that is fewer than 120 steps.",
     )
     batch_size: int = Field(32, ge=1, description="Rows a step and device.")
     learning_rate: float = Field(1e-4, gt=0, description="Peak learning rate.")

@@ -48,7 +48,7 @@ class Manifest(Facts):
     version: int = 1
     source: SourceFacts
     rows: int
-    """Rows read from the source."""
+    """Rows of the source, those that could not be parsed included."""
     unique: int
     """Distinct texts as they were read, before cleaning."""
     labels: dict[str, int]

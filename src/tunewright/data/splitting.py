@@ -237,7 +237,7 @@ def _manifest(
     in_train = np.isin(rows.group[sides == TEST], rows.group[sides == TRAIN])
     return Manifest(
         source=SourceFacts.model_validate(read["facts"]),
-        rows=read["rows"],
+        rows=read["rows"] + sum(read["rejected"].values()),
         unique=read["unique"],
         labels=read["labels"],
         label_names=rows.label_names,

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from tunewright.data.dataset import Dataset
 from tunewright.support.digests import digest_json
+from tunewright.support.errors import InputError
 from tunewright.support.files import read_json
 
 if TYPE_CHECKING:
@@ -94,6 +95,12 @@ def _champion_answers(job: Job, tracking: Tracking, champion: Version, dataset: 
         config=job.recipe.evaluation,
         size_bytes=int(champion.facts.get("size_bytes", 0)) or classifier.size_bytes,
     )
+    if not set(classifier.label_names) & set(dataset.label_names):
+        raise InputError(
+            f"the champion, version {champion.version}, shares no label with this data set",
+            place=champion.name,
+            mend="give this task a registry.model_name of its own",
+        )
     answers = in_label_order(answers, classifier.label_names, dataset.label_names)
     seen = rows_trained_on(tracking, champion)
     unseen = [position for position, text in enumerate(test.texts) if row_digest(text) not in seen]

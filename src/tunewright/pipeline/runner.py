@@ -7,6 +7,7 @@ it, and what the step had saved of itself (a checkpoint) lets it go on.
 from __future__ import annotations
 
 import importlib
+import re
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
     from tunewright.config.schema import Recipe
     from tunewright.support.paths import ProjectPaths
 
+CREDENTIALS = re.compile(r"://[^/@\s]*:[^/@\s]*@")
 State = Literal["ran", "skipped", "would run", "would be skipped"]
 
 
@@ -100,6 +102,12 @@ def source_dependencies(recipe: Recipe, paths: ProjectPaths) -> tuple[str, ...]:
             "is not set",
             place="data.source",
             mend="give a file, folder, URL or data set id: `tunewright run data.source=PATH`, or set it in configs/",
+        )
+    if CREDENTIALS.search(recipe.data.source):
+        raise InputError(
+            "holds a password, which would be written to params.json",
+            place="data.source",
+            mend="take it out and give it in the environment, as the object store's own library reads it",
         )
     files = local_files(recipe.data, base_dir=paths.root)
     if files:
