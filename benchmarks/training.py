@@ -23,11 +23,14 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import nullcontext
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 from tunewright.config.schema import Recipe
 from tunewright.data.dataset import Dataset, Examples
+
+if TYPE_CHECKING:
+    from tunewright.models.classifier import Classifier
 
 ROOT = Path(__file__).resolve().parents[1]
 SHARED = Path(os.environ.get("TUNEWRIGHT_SHARED", ROOT.parent / "shared"))
@@ -165,7 +168,7 @@ def _train(options: argparse.Namespace) -> Outcome:
     return Outcome(options.arm, options.seed, seconds, useful, rows, accuracy, f1)
 
 
-def _ours(dataset: Dataset, arm: str, epochs: float, seed: int) -> tuple[Any, int]:
+def _ours(dataset: Dataset, arm: str, epochs: float, seed: int) -> tuple[Classifier, int]:
     """Train as ``tunewright run`` does, or as a rung of the ladder tells."""
     from tunewright.models.catalogue import resolve
     from tunewright.training.classification import train
@@ -176,15 +179,11 @@ def _ours(dataset: Dataset, arm: str, epochs: float, seed: int) -> tuple[Any, in
         {"seed": seed, "model": length, "training": {"epochs": epochs, "threads": 1, **settings}}
     )
     base = resolve(recipe.model, base_dir=ROOT)
-    kernels = nullcontext() if with_kernels else _usual_kernels()
+    usual = mock.patch("tunewright.training.preparation.cheaper_kernels", return_value=nullcontext())
+    kernels = nullcontext() if with_kernels else usual
     with tempfile.TemporaryDirectory() as workspace, kernels:
         candidate = train(dataset, base, recipe, workspace=Path(workspace), recorder=Silent())
     return candidate.classifier, candidate.figures.useful_tokens
-
-
-def _usual_kernels() -> Any:
-    """Take the cheap kernels out."""
-    return mock.patch("tunewright.training.preparation.cheaper_kernels", lambda *_: nullcontext())
 
 
 class Silent:
@@ -194,7 +193,7 @@ class Silent:
         """Take figures."""
 
 
-def _tutorial(dataset: Dataset, epochs: float, seed: int) -> tuple[Any, int]:
+def _tutorial(dataset: Dataset, epochs: float, seed: int) -> tuple[Classifier, int]:
     """Train as tutorials teach: the Trainer with its defaults, every text padded to one length, fp32."""
     from transformers import AutoModelForSequenceClassification, AutoTokenizer, Trainer, TrainingArguments
 
@@ -228,7 +227,7 @@ def _tutorial(dataset: Dataset, epochs: float, seed: int) -> tuple[Any, int]:
     return Classifier(tokenizer, model.eval(), dataset.label_names, TUTORIAL_LENGTH, {}), useful
 
 
-def _judge(classifier: Any, dataset: Dataset) -> tuple[float, float]:
+def _judge(classifier: Classifier, dataset: Dataset) -> tuple[float, float]:
     """Return accuracy and F1 on the test rows."""
     import numpy as np
     from scipy.special import log_softmax
