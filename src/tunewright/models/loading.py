@@ -212,7 +212,8 @@ def _require_padding_ignored(model: Any, base: Base, padding_side: str) -> None:
     pad, end = model.config.pad_token_id, getattr(model.config, "eos_token_id", None)
     ordinary = (number for number in count(1) if number not in {pad, end})
     body = list(islice(ordinary, PROBE_TOKENS))
-    ending = [end] if isinstance(end, int) else []
+    embedded = model.get_input_embeddings().num_embeddings
+    ending = [end] if isinstance(end, int) and end < embedded else []
     short, long = body + ending, body * LONGER + ending
     outputs = int(model.config.num_labels)
     alone = score_ids(model, [short], outputs=outputs, pad_id=pad, padding_side=padding_side)

@@ -28,11 +28,13 @@ UNLIMITED = 1_000_000
 """Transformers writes a huge number where a tokenizer has no limit of its own."""
 OFFSET_POSITIONS = frozenset(
     {
-        "camembert", "data2vec-text", "esm", "ibert", "lilt", "longformer", "luke", "markuplm", "mpnet",
+        "camembert", "data2vec-text", "esm", "ibert", "lilt", "longformer", "luke", "markuplm",
         "roberta", "roberta-prelayernorm", "xlm-roberta", "xlm-roberta-xl", "xmod",
     }
 )  # fmt: skip
 """Architectures whose first token has position ``pad_token_id + 1``, as fairseq numbered them."""
+MPNET, MPNET_OFFSET = "mpnet", 2
+"""MPNet numbers likewise, but from 2 whatever its configuration says."""
 PAD_LEFT = frozenset({"xlnet"})
 """Architectures that read their answer off the last position, so padding has to stand in front."""
 LOST_ROWS_SHARE = 0.001
@@ -128,11 +130,17 @@ def model_limit(settings: Any, tokenizer: Any) -> int | None:  # noqa: ANN401
     limits = []
     positions = getattr(settings, "max_position_embeddings", None)
     if isinstance(positions, int) and positions > 0:
-        offset = (settings.pad_token_id or 0) + 1 if settings.model_type in OFFSET_POSITIONS else 0
-        limits.append(positions - offset)
+        limits.append(positions - _position_offset(settings))
     if tokenizer.model_max_length < UNLIMITED:
         limits.append(int(tokenizer.model_max_length))
     return min(limits, default=None)
+
+
+def _position_offset(settings: Any) -> int:  # noqa: ANN401
+    """Return the position of the first token."""
+    if settings.model_type == MPNET:
+        return MPNET_OFFSET
+    return (settings.pad_token_id or 0) + 1 if settings.model_type in OFFSET_POSITIONS else 0
 
 
 def check_tokenizer(
