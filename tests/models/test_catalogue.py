@@ -101,6 +101,11 @@ def test_a_name_that_does_not_exist_gives_one_line_and_a_mend(name, line, tmp_pa
     assert "\n" not in str(caught.value)
 
 
+def test_a_folder_that_happens_to_have_a_catalogue_name_is_passed_over(tmp_path):
+    (tmp_path / "minilm").mkdir()
+    assert resolve(ModelConfig(), base_dir=tmp_path).parameters == 22713728
+
+
 def test_a_file_is_not_a_folder(tmp_path):
     (tmp_path / "model.bin").write_bytes(b"")
     with pytest.raises(InputError, match="is a file, not a model folder"):

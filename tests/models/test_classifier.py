@@ -17,7 +17,7 @@ from tunewright.models.catalogue import resolve
 from tunewright.models.classifier import Classifier
 from tunewright.models.loading import load_encoder
 from tunewright.models.tokenizers import load_tokenizer
-from tunewright.support.errors import InputError
+from tunewright.support.errors import InputError, TunewrightError
 
 LABELS = ("ham", "spam")
 CLEANING = Cleaning().model_dump()
@@ -173,6 +173,26 @@ def test_a_damaged_saved_classifier_gives_one_line(make_base, tmp_path, damage, 
         Classifier.load(tmp_path / "saved")
     assert "\n" not in str(caught.value)
     assert hasattr(caught.value, "exit_code")
+
+
+def test_a_full_disk_gives_one_line_and_leaves_nothing_behind(make_base, tmp_path):
+    import resource
+    import signal
+
+    base, config = make_base("bert")
+    tiny = Classifier(
+        load_tokenizer(base, config), load_encoder(base, LABELS, config, seed=0), LABELS, 32, CLEANING
+    )
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    handler = signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, hard))
+    try:
+        with pytest.raises(TunewrightError, match="can't be written"):
+            tiny.save(tmp_path / "saved")
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+        signal.signal(signal.SIGXFSZ, handler)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_labels_keep_their_order_beyond_ten(make_base, tmp_path):

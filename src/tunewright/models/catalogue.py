@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tunewright.models.checkpoints import inspect_checkpoint
+from tunewright.models.checkpoints import CONFIG, inspect_checkpoint
 from tunewright.models.hub import download
 from tunewright.support.errors import InputError, TunewrightError, nearest
 
@@ -122,7 +122,7 @@ class Base:
 def resolve(config: ModelConfig, *, base_dir: Path) -> Base:
     """Find a base model and check its files.
 
-    A folder wins over a catalogue name, a catalogue name over a hub id. The catalogue's packaged model is
+    A model folder wins over a catalogue name, a catalogue name over a hub id. The catalogue's packaged model is
     used where its package is installed, unless a revision is asked for.
 
     Args:
@@ -134,9 +134,9 @@ def resolve(config: ModelConfig, *, base_dir: Path) -> Base:
         TunewrightError: When the hub can't be reached.
     """
     folder = (base_dir / Path(config.name).expanduser()).resolve()
-    if folder.is_dir():
+    if folder.is_dir() and (find_entry(config.name) is None or (folder / CONFIG).is_file()):
         return _base(config, folder, location=str(folder))
-    if folder.exists():
+    if folder.is_file():
         raise InputError(
             "is a file, not a model folder", place=config.name, mend="name the folder that holds it"
         )

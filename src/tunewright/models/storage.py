@@ -51,6 +51,8 @@ def save(model: Any, tokenizer: Any, description: Description, folder: Path) -> 
         folder.is_dir() and any(folder.iterdir()) and not (folder / DESCRIPTION).is_file()
     ):
         raise InputError("exists and is no saved classifier", place=str(folder), mend="choose another folder")
+    from safetensors import SafetensorError
+
     try:
         with writing_folder(folder) as target, quiet_transformers():
             model.save_pretrained(target)
@@ -58,9 +60,10 @@ def save(model: Any, tokenizer: Any, description: Description, folder: Path) -> 
             write_json(target / DESCRIPTION, description.model_dump(mode="json"))
             if description.kind == "lora":
                 _forget_this_machine(target, (description.base or {}).get("name"))
-    except OSError as error:
+    except (OSError, SafetensorError) as error:  # The latter on a full disk.
+        reason = getattr(error, "strerror", None) or error
         raise TunewrightError(
-            f"can't be written ({error.strerror or error})",
+            f"can't be written ({reason})",
             place=str(folder),
             mend="check space and permissions",
         ) from error
