@@ -32,8 +32,10 @@ if TYPE_CHECKING:
     from tunewright.training.recorder import Recorder
 
 CHECKPOINTS_PER_RUN = 10
-CHECKPOINT_MIN_SECONDS = 10.0
-"""Without ``checkpoint_steps``, work worth less than this isn't saved: writing it would cost several per cent."""
+CHECKPOINT_MIN_SECONDS = 30.0
+"""Without ``checkpoint_steps``, less work than this isn't worth a checkpoint."""
+CHECKPOINT_MAX_SHARE = 0.03
+"""Without ``checkpoint_steps``, writing them may take this share of the time at most."""
 
 
 @dataclass(slots=True)
@@ -49,6 +51,7 @@ class Supervisor:
     best: dict[str, torch.Tensor] = field(default_factory=dict)
     """Trainable weights of the best epoch so far, on the CPU."""
     _stopwatch: Stopwatch = field(init=False)
+    _saving_since: float = field(default_factory=time.monotonic)
     _saved_at: float = field(default_factory=time.monotonic)
 
     def __post_init__(self) -> None:
@@ -82,7 +85,7 @@ class Supervisor:
             self.journal.padded_tokens += computed
         self.progress.advance(step, self.journal)
         ends_epoch = step % self.prepared.steps_per_epoch == 0
-        return not ends_epoch and step < self.prepared.total_steps and self._is_checkpoint_due(step)
+        return not ends_epoch and step < self.prepared.total_steps and self._wants_checkpoint(step)
 
     def logged(self, step: int, figures: Mapping[str, float]) -> None:
         """Record training figures.
@@ -122,7 +125,7 @@ class Supervisor:
         stops = bool(patience) and self.journal.epochs_without_gain >= patience
         self.journal.stopped_early = stops and step < prepared.total_steps
         ends = stops or step >= prepared.total_steps
-        return not ends and self._is_checkpoint_due(step), stops
+        return not ends and self._wants_checkpoint(step), stops
 
     def saved(self, folder: Path, step: int) -> None:
         """Complete and seal what the Trainer has written, then let old checkpoints go."""
@@ -147,6 +150,13 @@ class Supervisor:
         )
         return {"journal": self.journal.as_dict(), "hardware": self.prepared.hardware.as_dict()}
 
+    def _wants_checkpoint(self, step: int) -> bool:
+        """Tell whether a checkpoint is due; when it is, the clock of its cost starts."""
+        due = self._is_checkpoint_due(step)
+        if due:
+            self._saving_since = time.monotonic()
+        return due
+
     def _is_checkpoint_due(self, step: int) -> bool:
         asked = self.prepared.recipe.training.checkpoint_steps
         if asked is not None:
@@ -157,7 +167,8 @@ class Supervisor:
             -(-every // self.prepared.recipe.training.logging_steps)
             * self.prepared.recipe.training.logging_steps
         )
-        waited = time.monotonic() - self._saved_at >= CHECKPOINT_MIN_SECONDS
+        cost = self._saved_at - self._saving_since
+        waited = time.monotonic() - self._saved_at >= max(CHECKPOINT_MIN_SECONDS, cost / CHECKPOINT_MAX_SHARE)
         return waited and (step % every == 0 or step % self.prepared.steps_per_epoch == 0)
 
 
