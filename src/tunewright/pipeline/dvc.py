@@ -2,7 +2,8 @@
 
 DVC's Python objects are not a documented interface; the version is pinned, and only this file knows them. What was
 read in their source: ``Stage.status`` compares dependencies, parameters and outputs with ``dvc.lock``;
-``Repo.commit(force=True)`` hashes the outputs into the cache and writes the lock entry.
+``Stage.save`` hashes what a stage reads and gives, ``Stage.commit`` puts its outputs into the cache, and
+``dump_stages`` writes the lock entry (``Repo.commit`` does the same, but finds the file from the working directory).
 """
 
 from __future__ import annotations
@@ -12,6 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tunewright.pipeline.dvcfile import DVC_FILE
 from tunewright.support.errors import InputError, TunewrightError
 
 if TYPE_CHECKING:
@@ -23,6 +25,7 @@ class Records:
 
     def __init__(self, repo: Repo) -> None:
         self._repo = repo
+        self._file = str(Path(repo.root_dir) / DVC_FILE)
 
     def changes(self, names: Iterable[str]) -> dict[str, tuple[str, ...]]:
         """Say for each step why it must run, one clause a reason; empty where nothing changed.
@@ -35,13 +38,18 @@ class Records:
         from dvc.repo import lock_repo
 
         with _translated(self._repo.root_dir), lock_repo(self._repo):
-            stages = {stage.name: stage for stage in self._repo.stage.load_all()}
+            stages = {stage.name: stage for stage in self._repo.stage.load_all(self._file)}
             return {name: tuple(_reasons(stages[name].status())) for name in names}
 
     def commit(self, name: str) -> None:
         """Record a step's inputs and outputs as they are now."""
-        with _translated(self._repo.root_dir):
-            self._repo.commit(name, force=True)
+        from dvc.repo import lock_repo
+
+        with _translated(self._repo.root_dir), lock_repo(self._repo):
+            (stage,) = self._repo.stage.load_all(self._file, name)
+            stage.save()
+            stage.commit()
+            stage.dvcfile.dump_stages([stage], update_pipeline=False)
 
 
 @contextmanager
@@ -54,6 +62,7 @@ def open_records(root: Path) -> Iterator[Records]:
     from dvc.exceptions import NotDvcRepoError
     from dvc.repo import Repo
 
+    _hush()
     try:
         repo = Repo(str(root))
     except NotDvcRepoError:
@@ -66,17 +75,22 @@ def open_records(root: Path) -> Iterator[Records]:
 
 def initialise(root: Path) -> None:
     """Make a git repository a DVC repository too, unless it is one."""
-    import logging
-
     from dvc.repo import Repo
 
     if (root / ".dvc").is_dir():
         return
-    logging.getLogger("dvc").setLevel(logging.WARNING)  # importing DVC sets it to tell each step it takes
+    _hush()
     with _translated(str(root)):
         Repo.init(str(root)).close()
     with (root / ".dvc" / "config").open("a", encoding="utf-8") as config:
         config.write("[core]\n    analytics = false\n    check_update = false\n")
+
+
+def _hush() -> None:
+    """Keep DVC, which has just been imported, from telling each step it takes on standard output."""
+    import logging
+
+    logging.getLogger("dvc").setLevel(logging.ERROR)
 
 
 @contextmanager

@@ -200,7 +200,7 @@ def register(job: Job) -> None:
     versions = {}
     for role, pointer in pointers.items():
         logged = LoggedClassifier.model_validate(pointer)
-        facts = {"data_digest": dataset.manifest.digest, "metrics": metrics.get(role, {}), **_commit(job)}
+        facts = {"data_digest": dataset.manifest.digest, "metrics": metrics.get(role, {})}
         version = known.get(logged.uri) or make_version(tracking, logged, facts=facts)
         versions[role] = version.version
         say(f"    {role}: {version.name} version {version.version}")
@@ -229,13 +229,6 @@ def _cleaning(job: Job) -> dict[str, object]:
 
 def _tags(dataset: Dataset) -> dict[str, object]:
     return {"data_digest": dataset.manifest.digest}
-
-
-def _commit(job: Job) -> dict[str, object]:
-    from tunewright.registry.git import git_state
-
-    state = git_state(job.paths.root)
-    return {"commit": state.commit or "", "dirty": state.dirty}
 
 
 def _certify(job: Job, dataset: Dataset, classifier: Classifier) -> Certificate:

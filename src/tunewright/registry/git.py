@@ -11,7 +11,12 @@ from pathlib import Path
 MAX_DIFF_CHARACTERS = 200_000
 TIMEOUT_S = 30.0
 # What a run itself writes is not a change of its inputs, and files with secrets stay out of every record.
-LEFT_OUT = (":(exclude)dvc.lock", ":(exclude)reports", ":(exclude,glob)**/.env", ":(exclude,glob)**/.env.*")
+WRITTEN = ("dvc.lock", "dvc.yaml", "params.json", "models", "reports")
+LEFT_OUT = (
+    *(f":(exclude){name}" for name in WRITTEN),
+    ":(exclude,glob)**/.env",
+    ":(exclude,glob)**/.env.*",
+)
 
 
 @dataclass(frozen=True, slots=True)
