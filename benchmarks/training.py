@@ -56,7 +56,7 @@ LADDER: dict[str, tuple[dict[str, Any], bool]] = {
     "+ padding to the batch": (DYNAMIC, False),
     "+ batches of similar length": (GROUPED, False),
     "+ precision by probe": (LOW, False),
-    "+ cheap dropout, attention and memory": (LOW, True),
+    "+ cheap dropout": (LOW, True),
 }
 """Settings of each rung, and whether the cheap kernels are on; the next rung are our defaults."""
 

@@ -1,8 +1,7 @@
-"""The same mathematics, computed more cheaply on a CPU: attention, dropout, memory.
+"""The same mathematics, computed more cheaply on a CPU: attention and dropout.
 
-Two thirds of a step of a small encoder on short texts are not matrix products. What costs most of the rest is
-the random numbers of dropout (one draw of a Bernoulli variable an element) and the page faults of memory that the
-allocator gives back after each step and takes anew. ``docs/performance.md`` has the figures.
+In a step of a small encoder on short texts, what costs most beside the matrix products are the random numbers of
+dropout: one draw of a Bernoulli variable an element. ``docs/performance.md`` has the figures.
 """
 
 from __future__ import annotations
@@ -31,12 +30,6 @@ SAME_LOGITS = 1e-4
 """Two attention codes agree when logits differ by less than this."""
 SAMPLE_ROWS = 4
 
-# glibc's mallopt(3).
-M_TRIM_THRESHOLD = -1
-M_MMAP_THRESHOLD = -3
-KEEP_BYTES = (1 << 31) - 1
-DEFAULT_BYTES = 128 * 1024
-
 
 @contextmanager
 def cheaper_kernels(model: Any, hardware: Hardware, sample: dict[str, torch.Tensor]) -> Iterator[None]:  # noqa: ANN401
@@ -50,7 +43,6 @@ def cheaper_kernels(model: Any, hardware: Hardware, sample: dict[str, torch.Tens
     with contextlib.ExitStack() as stack:
         stack.enter_context(_attention(model, hardware.attention))
         if hardware.device == "cpu":
-            stack.enter_context(_kept_memory())
             stack.enter_context(_cheap_dropout(model))
             if hardware.attention == "eager" and _registered_attention_agrees(model, sample):
                 stack.enter_context(_attention(model, ATTENTION))
@@ -201,24 +193,3 @@ def _attend(
         scores = scores + attention_mask
     weights = drop(scores.softmax(dim=-1), dropout if module.training else 0.0)
     return (weights @ value).transpose(1, 2).contiguous(), weights
-
-
-@contextmanager
-def _kept_memory() -> Iterator[None]:
-    """Keep freed memory in the process, so that the next step finds it mapped; give it back at the end."""
-    import ctypes
-
-    try:
-        library = ctypes.CDLL("libc.so.6")
-        library.mallopt(M_MMAP_THRESHOLD, KEEP_BYTES // 2)
-        library.mallopt(M_TRIM_THRESHOLD, KEEP_BYTES)
-    except (OSError, AttributeError):
-        # Not glibc.
-        yield
-        return
-    try:
-        yield
-    finally:
-        library.mallopt(M_MMAP_THRESHOLD, DEFAULT_BYTES)
-        library.mallopt(M_TRIM_THRESHOLD, DEFAULT_BYTES)
-        library.malloc_trim(0)
