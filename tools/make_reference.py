@@ -40,7 +40,7 @@ def cli_page() -> str:
         "# The command line",
         "",
         ORIGIN,
-        "`tunewright COMMAND --help` says the same. Exit codes: 0 done, 1 a failure, 2 wrong use or input. Facts go to",
+        "A command says the same with `--help`. Exit codes: 0 done, 1 a failure, 2 wrong use or input. Facts go to",
         "standard output, messages and progress to standard error. `--debug` shows tracebacks.",
         "",
     ]
