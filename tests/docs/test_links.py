@@ -45,3 +45,8 @@ def test_the_index_names_every_page():
     index = (ROOT / "docs" / "index.md").read_text(encoding="utf-8")
     pages = {page.name for page in ROOT.glob("docs/*.md")} - {"index.md"}
     assert pages <= set(LINK.findall(index))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_no_page_waits_for_a_figure(page):
+    assert "FIGURES:" not in page.read_text(encoding="utf-8")

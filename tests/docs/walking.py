@@ -79,14 +79,12 @@ class Walk:
     def look(self, command: Command) -> Said:
         """Do what changes nothing, plan a run instead of running it, and check the form of all else."""
         program, *words = command.words
-        checked = self._checked(command)
-        if checked.code or program != "tunewright":
-            return checked
-        if tuple(words[:2]) in LOOKING or (words[0],) in LOOKING:
+        if program == "tunewright" and (tuple(words[:2]) in LOOKING or (words[0],) in LOOKING):
             return self._tunewright(words)
-        if words[0] == "run" and not _is_elsewhere(words):
+        checked = self._checked(command)
+        if checked.code == 0 and words[:1] == ["run"] and not _is_elsewhere(words):
             return self._tunewright([*words, *(["--dry-run"] if "--dry-run" not in words else [])])
-        return DONE
+        return checked
 
     def _checked(self, command: Command) -> Said:
         """Run ``python -c`` in this process; of anything else see whether it could run."""
