@@ -6,6 +6,7 @@ shows the same curves, from step 1 on, as one that was not.
 
 from __future__ import annotations
 
+import math
 import re
 import time
 from collections.abc import Mapping, Sequence
@@ -29,8 +30,8 @@ class Journal:
     """Training figures every few steps, each with its ``step``."""
     epochs: list[dict[str, float]] = field(default_factory=list)
     """Validation figures after each epoch, with ``epoch`` and ``step``."""
-    best_score: tuple[float, float] | None = None
-    """Primary metric and negated validation loss of the best epoch: the loss breaks ties."""
+    best_score: float | None = None
+    """Highest primary metric so far."""
     best_step: int = 0
     epochs_without_gain: int = 0
     stopped_early: bool = False
@@ -52,17 +53,24 @@ class Journal:
         self.epochs.append({"epoch": epoch, "step": step, **loss, **figures})
         recorder.metrics(figures, step)
 
-    def judge(self, step: int, score: tuple[float, float]) -> bool:
-        """Tell whether this epoch is the best so far, and remember.
+    def judge(self, step: int, score: float, *, rows: int) -> bool:
+        """Tell whether to keep this epoch's weights, and remember.
 
-        A smaller loss makes an epoch better than one with the same metric, but patience waits for the metric.
+        A later epoch is kept unless the best before it is ahead by more than a standard error (the rule of
+        Breiman et al. 1984): with a falling learning rate later is better, and on a few hundred rows the
+        highest figure is mostly luck. Patience waits for the metric to rise at all.
+
+        Args:
+            step: The step at which the epoch ended.
+            score: The primary metric, from 0 to 1.
+            rows: Validation rows behind it.
         """
-        before = self.best_score
-        self.epochs_without_gain = (
-            0 if before is None or score[0] > before[0] else self.epochs_without_gain + 1
-        )
-        if before is None or score > before:
-            self.best_score, self.best_step = score, step
+        best = max(score, self.best_score or 0.0)
+        gained = self.best_score is None or score > self.best_score
+        self.epochs_without_gain = 0 if gained else self.epochs_without_gain + 1
+        self.best_score = best
+        if score >= best - math.sqrt(best * (1 - best) / rows):
+            self.best_step = step
             return True
         return False
 
@@ -99,8 +107,7 @@ class Journal:
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Journal:
         """Return the journal that ``as_dict`` wrote."""
-        score = values["best_score"]
-        return cls(**{**values, "best_score": tuple(score) if score else None})
+        return cls(**values)
 
 
 @dataclass(slots=True)
