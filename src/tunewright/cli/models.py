@@ -169,7 +169,7 @@ def purge(
     """Remove the files of models that no version and no adapter needs, and say how many bytes that frees."""
     from dataclasses import asdict
 
-    from tunewright.pipeline.model_steps import pointed_at
+    from tunewright.pipeline.pointers import pointed_at
     from tunewright.registry.purge import purge as sweep
     from tunewright.registry.tracking import connect
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from tunewright.data.dataset import Dataset
 from tunewright.support.digests import digest_json
-from tunewright.support.errors import InputError
+from tunewright.support.errors import InputError, TunewrightError
 from tunewright.support.files import read_json
 
 if TYPE_CHECKING:
@@ -86,7 +86,14 @@ def _champion_answers(job: Job, tracking: Tracking, champion: Version, dataset: 
     from tunewright.registry.models import load
 
     test = dataset.examples("test")
-    classifier = load(tracking, champion.reference)
+    try:
+        classifier = load(tracking, champion.reference)
+    except TunewrightError as error:
+        raise TunewrightError(
+            f"the champion, version {champion.version}, can't be opened ({error.fact})",
+            place=error.place,
+            mend="restore it, or choose another by hand: `tunewright models promote NAME/VERSION`",
+        ) from error
     answers = predict_split(
         classifier,
         test,

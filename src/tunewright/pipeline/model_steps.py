@@ -7,6 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from tunewright.data.dataset import Dataset
+from tunewright.pipeline.pointers import BASE, CANDIDATE, logged_in
 from tunewright.support.console import say
 from tunewright.support.files import read_json, write_json, writing_folder
 
@@ -17,12 +18,9 @@ if TYPE_CHECKING:
     from tunewright.models.classifier import Classifier
     from tunewright.pipeline.job import Job
     from tunewright.registry.certificate import Certificate
-    from tunewright.support.paths import ProjectPaths
     from tunewright.training.candidate import TrainingFigures
 
 CHECK = "check.json"
-BASE = "base.json"
-CANDIDATE = "candidate.json"
 REGISTERED = "registered.json"
 VERDICT = "verdict.json"
 
@@ -102,7 +100,7 @@ def train(job: Job) -> None:
     """Fine-tune, certify, and log the candidate; a killed training goes on from its last checkpoint."""
     from tunewright.registry.executions import execution
     from tunewright.registry.lineage import log_lineage
-    from tunewright.registry.models import LoggedClassifier, log_classifier
+    from tunewright.registry.models import log_classifier
     from tunewright.registry.tracking import connect
     from tunewright.training.classification import identity
     from tunewright.training.classification import train as fine_tune
@@ -125,7 +123,7 @@ def train(job: Job) -> None:
             run,
             candidate.classifier,
             certificate=_certify(job, dataset, candidate.classifier),
-            base=LoggedClassifier.model_validate(read_json(job.paths.models / BASE)),
+            base=logged_in(job.paths, BASE),
             tags={"method": candidate.method, "base": base.name},
         )
         log_lineage(run, dataset)
@@ -150,8 +148,8 @@ def evaluate(job: Job) -> None:
     from tunewright.registry.tracking import connect
 
     dataset = Dataset.load(job.paths.processed)
+    uri = logged_in(job.paths, CANDIDATE).uri
     pointer = read_json(job.paths.models / CANDIDATE)
-    uri = pointer["logged"]["uri"]
     tracking = connect(job.recipe, job.paths)
     classifier = load(tracking, uri)
     replay(load_certificate(tracking, uri), classifier)
@@ -183,7 +181,6 @@ def evaluate(job: Job) -> None:
 
 def register(job: Job) -> None:
     """Register base and candidate as versions, each once."""
-    from tunewright.registry.models import LoggedClassifier
     from tunewright.registry.models import register as make_version
     from tunewright.registry.references import versions_of
     from tunewright.registry.tracking import connect
@@ -192,14 +189,10 @@ def register(job: Job) -> None:
     report = read_json(job.paths.reports / "evaluation" / "report.json")
     metrics = {model["role"]: _headline_metrics(model["metrics"]) for model in report["models"]}
     dataset = Dataset.load(job.paths.processed)
-    pointers = {
-        "base": read_json(job.paths.models / BASE),
-        "tuned": read_json(job.paths.models / CANDIDATE)["logged"],
-    }
+    pointers = {"base": logged_in(job.paths, BASE), "tuned": logged_in(job.paths, CANDIDATE)}
     known = {version.uri: version for version in versions_of(tracking, tracking.model_name)}
     versions = {}
-    for role, pointer in pointers.items():
-        logged = LoggedClassifier.model_validate(pointer)
+    for role, logged in pointers.items():
         facts = {"data_digest": dataset.manifest.digest, "metrics": metrics.get(role, {})}
         version = known.get(logged.uri) or make_version(tracking, logged, facts=facts)
         versions[role] = version.version
@@ -268,13 +261,3 @@ def _provenance(pointer: dict[str, Any], dataset: Dataset) -> dict[str, object]:
         "base": pointer["base"]["name"],
         "data": dataset.manifest.digest,
     }
-
-
-def pointed_at(paths: ProjectPaths) -> tuple[str, ...]:
-    """Return the logged models that the steps' pointer files name: later steps need them, registered or not."""
-    uris = []
-    for name in (BASE, CANDIDATE):
-        if (paths.models / name).is_file():
-            pointer = read_json(paths.models / name)
-            uris.append(pointer.get("logged", pointer)["uri"])
-    return tuple(uris)

@@ -124,7 +124,7 @@ def _relative(file: str, paths: ProjectPaths) -> str:
 
 
 def _walk(steps: tuple[Step, ...], job: Job, records: Records, *, force: bool) -> Iterator[StepResult]:
-    reasons_by_step = _reasons(steps, records, force=force)
+    reasons_by_step = _reasons(steps, job, records, force=force)
     for position, step in enumerate(steps, start=1):
         reasons = reasons_by_step[step.name]
         if not reasons:
@@ -135,15 +135,14 @@ def _walk(steps: tuple[Step, ...], job: Job, records: Records, *, force: bool) -
         started = time.perf_counter()
         function_of(step)(job)
         records.commit(step.name)
-        reasons_by_step = _reasons(steps[position:], records, force=force)
+        reasons_by_step = _reasons(steps[position:], job, records, force=force)
         yield StepResult(step.name, "ran", reasons, round(time.perf_counter() - started, 3))
 
 
 def _plan(steps: tuple[Step, ...], job: Job, records: Records, *, force: bool) -> Iterator[StepResult]:
     """Say what would run and why, taking it that a step which runs gives something new."""
-    del job
     new: dict[str, str] = {}
-    reasons_by_step = _reasons(steps, records, force=force)
+    reasons_by_step = _reasons(steps, job, records, force=force)
     for step in steps:
         reasons = reasons_by_step[step.name]
         upstream = tuple(f"{path} comes anew from {new[path]}" for path in step.takes if path in new)
@@ -153,9 +152,21 @@ def _plan(steps: tuple[Step, ...], job: Job, records: Records, *, force: bool) -
         yield StepResult(step.name, "would run" if reasons else "would be skipped", reasons, 0.0)
 
 
-def _reasons(steps: tuple[Step, ...], records: Records, *, force: bool) -> dict[str, tuple[str, ...]]:
+def _reasons(
+    steps: tuple[Step, ...], job: Job, records: Records, *, force: bool
+) -> dict[str, tuple[str, ...]]:
+    """Say why each step must run: what DVC sees changed, and models that only the tracking store could have lost."""
+    from tunewright.pipeline.pointers import lost
+
     names = [step.name for step in steps]
-    return dict.fromkeys(names, ("forced",)) if force else records.changes(names)
+    if force:
+        return dict.fromkeys(names, ("forced",))
+    changes, missing = records.changes(names), lost(job)
+    return {
+        step.name: changes[step.name]
+        + tuple(f"{path}: {missing[path]}" for path in step.gives if path in missing)
+        for step in steps
+    }
 
 
 def _refuse_missing_inputs(step: Step, job: Job) -> None:

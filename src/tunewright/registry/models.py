@@ -166,7 +166,7 @@ def load(tracking: Tracking, reference: str = "") -> Classifier:
 
     Raises:
         InputError: When the reference names nothing, or the base isn't the one of the adapter.
-        TunewrightError: When its files are gone.
+        TunewrightError: When its files are gone, or its weights are not those that were logged.
     """
     from tunewright.models.classifier import Classifier
 
@@ -176,7 +176,15 @@ def load(tracking: Tracking, reference: str = "") -> Classifier:
     base_folder = None
     if base_uri := tags.get(PREFIX + "base_uri"):
         base_folder = model_folder(tracking, base_uri) / CLASSIFIER_FOLDER
-    return Classifier.load(model_folder(tracking, uri) / CLASSIFIER_FOLDER, base_folder=base_folder)
+    folder = model_folder(tracking, uri) / CLASSIFIER_FOLDER
+    classifier = Classifier.load(folder, base_folder=base_folder)
+    if (recorded := tags.get(PREFIX + "digest")) and classifier.digest() != recorded:
+        raise TunewrightError(
+            "the weights are not those that were certified",
+            place=str(folder),
+            mend="restore the folder, or train again: `tunewright run --from train --force`",
+        )
+    return classifier
 
 
 def load_certificate(tracking: Tracking, reference: str = "") -> Certificate:

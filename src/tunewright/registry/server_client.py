@@ -21,6 +21,7 @@ TIMEOUT_SECONDS = 20.0
 """A password check costs the server about 0.2 s of CPU; this leaves room for a busy one."""
 
 UNAUTHORIZED = 401
+NOT_FOUND = 404
 CLIENT_ERROR = 400
 
 
@@ -87,6 +88,19 @@ class ServerClient:
         if answer.status_code not in {200, UNAUTHORIZED}:
             raise self._refusal(answer)
         return bool(answer.ok)
+
+    def lacks_model(self, model_id: str, credentials: Credentials | None) -> bool:
+        """Tell whether the server knows no such logged model; False also when it doesn't answer the question."""
+        import requests
+
+        path = f"/api/2.0/mlflow/logged-models/{model_id}"
+        try:
+            answer = self._send("GET", path, credentials, timeout_s=TIMEOUT_SECONDS)
+        except requests.RequestException:
+            return False
+        return answer.status_code == NOT_FOUND and "application/json" in answer.headers.get(
+            "Content-Type", ""
+        )
 
     def change_password(self, credentials: Credentials, new: str) -> None:
         """Give a user a new password; every cached check of the old one is dropped by the worker that answers.

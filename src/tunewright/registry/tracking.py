@@ -12,6 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tunewright.registry.presence import MEND_STORE, store_uri
 from tunewright.support.environment import prepare_environment
 from tunewright.support.errors import InputError, TunewrightError
 from tunewright.support.locks import locked
@@ -76,8 +77,7 @@ def connect(recipe: Recipe, paths: ProjectPaths) -> Tracking:
         TunewrightError: When the store can't be opened.
     """
     prepare_environment()
-    configured = recipe.registry.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI") or ""
-    uri = configured or f"sqlite:///{paths.state / 'mlflow.db'}"
+    uri = store_uri(recipe, paths)
     is_local = not uri.startswith(("http://", "https://"))
     if is_local and not uri.split(":", 1)[0].startswith(DATABASES):
         raise InputError(
@@ -130,7 +130,8 @@ def explained(uri: str) -> Iterator[None]:
             raise _refusal(code, place) from error
         raise TunewrightError(f"MLflow failed ({_first_line(error)})", place=place) from error
     except (requests.RequestException, SQLAlchemyError) as error:
-        raise TunewrightError(f"the tracking store failed ({_first_line(error)})", place=place) from error
+        line = _first_line(error)
+        raise TunewrightError(f"the tracking store failed ({line})", place=place, mend=_mend(line)) from error
     except OSError as error:
         reason = error.strerror or _first_line(error)
         raise TunewrightError(
@@ -249,6 +250,15 @@ def _refusal(code: int, place: str) -> InputError:
         place=place,
         mend="set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD",
     )
+
+
+def _mend(line: str) -> str:
+    """Say what to do about a database that failed."""
+    if "disk is full" in line:
+        return "free some space and run the same command again"
+    if "readonly" in line or "unable to open" in line:
+        return "check the permissions there"
+    return MEND_STORE if "malformed" in line or "not a database" in line else ""
 
 
 def _first_line(error: BaseException) -> str:
