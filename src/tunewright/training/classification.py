@@ -11,7 +11,7 @@ from tunewright.support.digests import digest_json
 from tunewright.training.candidate import Candidate, TrainingFigures
 from tunewright.training.checkpoints import Checkpoint, discard_unsealed, newest_whole
 from tunewright.training.faults import explained
-from tunewright.training.hardware import Hardware
+from tunewright.training.hardware import Hardware, is_present
 from tunewright.training.preparation import Prepared, prepare
 from tunewright.training.supervisor import Supervisor
 from tunewright.training.trainer import build_trainer
@@ -48,8 +48,7 @@ def train(dataset: Dataset, base: Base, recipe: Recipe, *, workspace: Path, reco
     folder = workspace / identity(dataset, base, recipe)
     discard_unsealed(folder)
     checkpoint = newest_whole(folder)
-    hardware = Hardware.from_dict(checkpoint.record["hardware"]) if checkpoint else None
-    prepared = prepare(dataset, base, recipe, hardware=hardware)
+    prepared = prepare(dataset, base, recipe, hardware=_hardware_of(checkpoint))
     say(prepared.hardware.describe())
     supervisor = Supervisor.begin(prepared, recorder, folder, checkpoint)
     with prepared.computing():
@@ -74,20 +73,33 @@ def identity(dataset: Dataset, base: Base, recipe: Recipe) -> str:
 def _fit(prepared: Prepared, supervisor: Supervisor, folder: Path, checkpoint: Checkpoint | None) -> None:
     """Run the training loop to its end, or nothing when the checkpoint is the end already."""
     if checkpoint and not _is_resumable(checkpoint):
-        supervisor.finish(checkpoint.step)
+        supervisor.restore_best()
         return
     if checkpoint:
         say(f"going on from step {checkpoint.step} of {prepared.total_steps}")
-    trainer = build_trainer(prepared, supervisor, folder)
-    supervisor.start()
-    try:
-        with explained(prepared, folder, step=lambda: trainer.state.global_step + 1):
+    with explained(prepared, folder, step=lambda: supervisor.step + 1):
+        trainer = build_trainer(prepared, supervisor, folder)
+        supervisor.start()
+        try:
             trainer.train(resume_from_checkpoint=str(checkpoint.folder) if checkpoint else None)
-            supervisor.finish(trainer.state.global_step)
-    finally:
-        supervisor.progress.stop()
-        # The Trainer wraps the model's forward pass in autocast; outside training it computes in fp32.
-        trainer.accelerator.unwrap_model(prepared.model, keep_fp32_wrapper=False)
+            supervisor.finish()
+        finally:
+            supervisor.progress.stop()
+            # The Trainer wraps the model's forward pass in autocast; outside training it computes in fp32.
+            trainer.accelerator.unwrap_model(prepared.model, keep_fp32_wrapper=False)
+
+
+def _hardware_of(checkpoint: Checkpoint | None) -> Hardware | None:
+    """Return how a killed training computed, when this machine can do the same."""
+    if checkpoint is None:
+        return None
+    hardware = Hardware.from_dict(checkpoint.record["hardware"])
+    if is_present(hardware.device):
+        return hardware
+    say(
+        f"the checkpoint comes from a machine with {hardware.device}: the last bits of the weights may differ"
+    )
+    return None
 
 
 def _is_resumable(checkpoint: Checkpoint) -> bool:

@@ -30,11 +30,13 @@ def explained(prepared: Prepared, folder: Path, *, step: Callable[[], int]) -> I
         folder: Where its checkpoints go.
         step: Gives the step that was under way.
     """
+    from safetensors import SafetensorError
+
     try:
         yield
     except NonFiniteLossError:
         raise _diverged(prepared, step()) from None
-    except (MemoryError, RuntimeError, OSError) as error:
+    except (MemoryError, RuntimeError, OSError, SafetensorError) as error:
         text = str(error).lower()
         if isinstance(error, MemoryError) or any(words in text for words in OUT_OF_MEMORY):
             raise _out_of_memory(prepared, step()) from None

@@ -114,6 +114,15 @@ def applied(hardware: Hardware) -> Iterator[None]:
             torch.set_float32_matmul_precision(before)
 
 
+def is_present(device: str) -> bool:
+    """Tell whether this machine and its torch build have a device."""
+    import torch
+
+    if device == "cuda":
+        return torch.cuda.is_available()
+    return device == "cpu" or (device == "mps" and torch.backends.mps.is_available())
+
+
 def free_cores() -> tuple[int, int]:
     """Return the cores that are free for this process now, and those that it may use at all."""
     allowed = _allowed_cores()
@@ -168,22 +177,17 @@ def _device(asked: str) -> tuple[Device, str]:
     """Choose the device, refusing one that isn't there."""
     import torch
 
-    present: dict[str, bool] = {
-        "cuda": torch.cuda.is_available(),
-        "mps": torch.backends.mps.is_available(),
-        "cpu": True,
-    }
     if asked != "auto":
-        if not present[asked]:
+        if not is_present(asked):
             raise InputError(
                 f"this machine has no usable {asked} device",
                 place="training.device",
                 mend="leave it at auto, or install the torch build and driver that fit",
             )
         return asked, ""  # type: ignore[return-value]
-    if present["cuda"]:
+    if is_present("cuda"):
         return "cuda", torch.cuda.get_device_name(0)
-    if present["mps"]:
+    if is_present("mps"):
         return "mps", "Apple GPU"
     return "cpu", "no GPU found"
 

@@ -50,6 +50,8 @@ class Supervisor:
     progress: TrainingProgress
     best: dict[str, torch.Tensor] = field(default_factory=dict)
     """Trainable weights of the best epoch so far, on the CPU."""
+    step: int = 0
+    """The step that ended last."""
     _stopwatch: Stopwatch = field(init=False)
     _saving_since: float = field(default_factory=time.monotonic)
     _saved_at: float = field(default_factory=time.monotonic)
@@ -64,7 +66,7 @@ class Supervisor:
         """Start afresh, or go on from a checkpoint with its journal and best weights."""
         journal = Journal.from_dict(checkpoint.record["journal"]) if checkpoint else Journal()
         progress = TrainingProgress(prepared.total_steps, first_step=checkpoint.step if checkpoint else 0)
-        supervisor = cls(prepared, recorder, folder, journal, progress)
+        supervisor = cls(prepared, recorder, folder, journal, progress, step=progress.first_step)
         journal.replay(recorder)
         if checkpoint and (checkpoint.folder / BEST).is_file():
             supervisor.best = load_weights(checkpoint.folder / BEST)
@@ -78,6 +80,7 @@ class Supervisor:
 
     def step_ended(self, step: int) -> bool:
         """Count the step's rows and tokens; tell whether a checkpoint is wanted."""
+        self.step = step
         for batch in self.prepared.window(step):
             useful, computed = self.prepared.tokens(batch)
             self.journal.samples += len(batch)
@@ -115,7 +118,7 @@ class Supervisor:
         figures = validation_figures(metrics, prepared.label_names)
         self.journal.add_epoch(self.recorder, step, epoch, figures)
         primary: float = getattr(metrics, recipe.evaluation.primary_metric)
-        if self.journal.judge(step, (primary, -metrics.log_loss)):
+        if self.journal.judge(step, primary, rows=metrics.rows):
             self.best = trainable_weights(prepared.model)
         say(
             f"epoch {epoch:.3g}: accuracy {metrics.accuracy:.4f}, F1 {metrics.f1_macro:.4f},"
@@ -135,13 +138,17 @@ class Supervisor:
         rotate(self.folder, keep=self.prepared.recipe.training.keep_checkpoints)
         self._saved_at = time.monotonic()
 
-    def finish(self, step: int) -> None:
+    def finish(self) -> None:
         """Put the best weights into the model and seal them as the end of the training."""
-        restore_weights(self.prepared.model, self.best)
         self.journal.require_figures()
+        self.restore_best()
         save_weights(self.folder / FINISHED / BEST, self.best)
-        seal(self.folder / FINISHED, step=step, record=self._record())
+        seal(self.folder / FINISHED, step=self.step, record=self._record())
         rotate(self.folder, keep=1)
+
+    def restore_best(self) -> None:
+        """Put the best weights into the model."""
+        restore_weights(self.prepared.model, self.best)
 
     def _record(self) -> dict[str, Any]:
         self._stopwatch.lap()
