@@ -97,14 +97,25 @@ def without_dropout(folder):
     path.write_text(json.dumps(facts | {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}))
 
 
-def test_early_stopping_keeps_the_best_epoch(make_dataset, tiny_recipe, base, tmp_path, recorder):
+def test_early_stopping_waits_for_the_metric_to_rise(make_dataset, tiny_recipe, base, tmp_path, recorder):
     dataset = make_dataset()
     recipe = tiny_recipe(epochs=30, early_stopping_patience=2)
     candidate = train(dataset, base, recipe, workspace=tmp_path / "work", recorder=recorder)
     assert candidate.figures.stopped_early
     assert candidate.figures.steps < 300
-    best = max(candidate.history, key=lambda entry: (entry["validation/f1_macro"], -entry["validation/loss"]))
-    assert candidate.figures.best_step == best["step"]
+    last = candidate.history[-1]
+    assert candidate.figures.best_step == last["step"], "the last epoch is as good as any before it"
+
+
+def test_a_clearly_better_epoch_is_kept_over_a_later_one():
+    from tunewright.training.journal import Journal
+
+    journal = Journal()
+    kept = [
+        journal.judge(step, score, rows=400) for step, score in enumerate((0.80, 0.95, 0.945, 0.70), start=1)
+    ]
+    assert kept == [True, True, True, False]
+    assert (journal.best_step, journal.epochs_without_gain) == (3, 2)
 
 
 def test_part_of_an_epoch_is_judged_too(make_dataset, tiny_recipe, base, tmp_path, recorder):
