@@ -126,6 +126,10 @@ class TrainingConfig(Section):
     """How the model is fine-tuned."""
 
     method: Literal["full", "lora"] = Field("full", description="Train every weight, or adapters.")
+    initial_head: Literal["fitted", "random"] = Field(
+        "fitted",
+        description="Start from the head fitted on the frozen base (arXiv:2202.10054), or from chance.",
+    )
     epochs: float | None = Field(
         None,
         gt=0,

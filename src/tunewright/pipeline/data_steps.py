@@ -46,7 +46,7 @@ def validate(job: Job) -> None:
         quarantine=job.paths.root / QUARANTINE,
     )
     aside = ", ".join(f"{reason} {count:,}" for reason, count in summary.quarantined.items())
-    say(f"    {summary.rows:,} good rows; set aside: {aside or 'none'}")
+    say(f"    {summary.kept:,} good rows; set aside: {aside or 'none'}")
 
 
 def split(job: Job) -> None:

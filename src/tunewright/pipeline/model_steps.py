@@ -100,21 +100,25 @@ def train(job: Job) -> None:
     """Fine-tune, certify, and log the candidate; a killed training goes on from its last checkpoint."""
     from tunewright.registry.executions import execution
     from tunewright.registry.lineage import log_lineage
-    from tunewright.registry.models import log_classifier
+    from tunewright.registry.models import load, log_classifier
     from tunewright.registry.tracking import connect
     from tunewright.training.classification import identity
     from tunewright.training.classification import train as fine_tune
 
     dataset = Dataset.load(job.paths.processed)
     base = _base(job)
-    key = identity(dataset, base, job.recipe)
-    attempt = job.paths.checkpoints / f"{key}.json"
     tracking = connect(job.recipe, job.paths)
+    logged_base = logged_in(job.paths, BASE)
+    head = load(tracking, logged_base.uri) if job.recipe.training.initial_head == "fitted" else None
+    key = identity(dataset, base, job.recipe, head=head)
+    attempt = job.paths.checkpoints / f"{key}.json"
     earlier = read_json(attempt)["run_id"] if attempt.is_file() else None
     with execution(tracking, "train", recipe=job.recipe, tags=_tags(dataset), resume=earlier) as run:
         write_json(attempt, {"run_id": run.run_id})
         run.log_dataset(dataset)
-        candidate = fine_tune(dataset, base, job.recipe, workspace=job.paths.checkpoints, recorder=run)
+        candidate = fine_tune(
+            dataset, base, job.recipe, workspace=job.paths.checkpoints, recorder=run, head=head
+        )
         run.require_metrics()
         figures = asdict(candidate.figures)
         figures["forecast"] = _forecast_score(job, candidate.figures)
@@ -123,7 +127,7 @@ def train(job: Job) -> None:
             run,
             candidate.classifier,
             certificate=_certify(job, dataset, candidate.classifier),
-            base=logged_in(job.paths, BASE),
+            base=logged_base,
             tags={"method": candidate.method, "base": base.name},
         )
         log_lineage(run, dataset)

@@ -27,7 +27,15 @@ WITHOUT_EFFECT = {"checkpoint_steps", "keep_checkpoints"}
 IDENTITY_CHARACTERS = 16
 
 
-def train(dataset: Dataset, base: Base, recipe: Recipe, *, workspace: Path, recorder: Recorder) -> Candidate:
+def train(
+    dataset: Dataset,
+    base: Base,
+    recipe: Recipe,
+    *,
+    workspace: Path,
+    recorder: Recorder,
+    head: Classifier | None = None,
+) -> Candidate:
     """Fine-tune ``base`` on the data set, going on by itself from where a killed call stopped.
 
     With the same data, base, recipe and number of threads, the weights are the same to the last bit, whether or
@@ -39,16 +47,18 @@ def train(dataset: Dataset, base: Base, recipe: Recipe, *, workspace: Path, reco
         recipe: All settings.
         workspace: Holds checkpoints, a folder for each identity of data, base and settings.
         recorder: Takes figures with their step; after a resume, those from before the kill as well.
+        head: The base with a head fitted on its frozen features (``models.frozen.fit_head``), to start from;
+            without one the head starts as drawn from the seed.
 
     Raises:
         InputError: When a split is empty or the machine lacks what the recipe asks for.
         TunewrightError: When the loss diverges, memory or disk space runs out, no checkpoint is sound, or nothing
             was recorded.
     """
-    folder = workspace / identity(dataset, base, recipe)
+    folder = workspace / identity(dataset, base, recipe, head=head)
     discard_unsealed(folder)
     checkpoint = newest_whole(folder)
-    prepared = prepare(dataset, base, recipe, hardware=_hardware_of(checkpoint))
+    prepared = prepare(dataset, base, recipe, hardware=_hardware_of(checkpoint), head=head)
     say(prepared.hardware.describe())
     supervisor = Supervisor.begin(prepared, recorder, folder, checkpoint)
     with prepared.computing():
@@ -56,12 +66,13 @@ def train(dataset: Dataset, base: Base, recipe: Recipe, *, workspace: Path, reco
     return _candidate(base, supervisor, checkpoint)
 
 
-def identity(dataset: Dataset, base: Base, recipe: Recipe) -> str:
+def identity(dataset: Dataset, base: Base, recipe: Recipe, *, head: Classifier | None = None) -> str:
     """Return what a training depends on, as a short digest: only its own checkpoints may be resumed."""
     facts = {
         "data": dataset.manifest.digest,
         "labels": dataset.label_names,
         "base": base.digest,
+        "head": head.digest() if head else None,
         "model": recipe.model.model_dump(mode="json"),
         "training": recipe.training.model_dump(mode="json", exclude=WITHOUT_EFFECT),
         "primary_metric": recipe.evaluation.primary_metric,

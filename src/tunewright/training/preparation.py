@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from tunewright.config.schema import Recipe
     from tunewright.data.dataset import Dataset
     from tunewright.models.catalogue import Base
+    from tunewright.models.classifier import Classifier
 
 TYPICAL_PERCENTILE = 95
 
@@ -93,7 +94,14 @@ class Prepared:
             yield
 
 
-def prepare(dataset: Dataset, base: Base, recipe: Recipe, *, hardware: Hardware | None = None) -> Prepared:
+def prepare(
+    dataset: Dataset,
+    base: Base,
+    recipe: Recipe,
+    *,
+    hardware: Hardware | None = None,
+    head: Classifier | None = None,
+) -> Prepared:
     """Tokenise the rows once, load the model and choose how this machine computes.
 
     Args:
@@ -101,6 +109,7 @@ def prepare(dataset: Dataset, base: Base, recipe: Recipe, *, hardware: Hardware 
         base: The base model.
         recipe: All settings.
         hardware: How to compute; ``None`` finds it out. A resumed training computes as it began.
+        head: The base with a fitted head to start from; ``None`` starts with a head drawn from the seed.
 
     Raises:
         InputError: When a split is empty, or the machine lacks what the recipe asks for.
@@ -111,6 +120,8 @@ def prepare(dataset: Dataset, base: Base, recipe: Recipe, *, hardware: Hardware 
     label_names = dataset.label_names
     tokenizer = load_tokenizer(base, recipe.model)
     model = load_encoder(base, label_names, recipe.model, seed=recipe.seed)
+    if head is not None:
+        model.load_state_dict(head.model.state_dict())
     limit = text_limit(model.config, tokenizer, recipe.model)
     train, validation = (
         encode(tokenizer, rows.texts, rows.labels, limit=limit, split=split)
