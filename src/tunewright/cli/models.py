@@ -21,6 +21,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Model = Annotated[
     str, typer.Argument(metavar="MODEL", help="NAME[@alias|/version]; the champion when left out.")
 ]
+Given = Annotated[str, typer.Argument(metavar="MODEL", help="NAME[@alias|/version].")]
 Reason = Annotated[str, typer.Option(help="Why, for the ledger.")]
 MIB = 1 << 20
 EXAMPLES = 20
@@ -59,7 +60,7 @@ def list_(json_: Json = False) -> None:
             each.get("kind", ""),
             *figures,
             f"{each['size_bytes'] / MIB:.1f}",
-            each["created"],
+            each["created"][:10],
             each["run_id"][:8],
         )
     output().print(table)
@@ -116,7 +117,7 @@ def compare(
     statistics = found.comparison
     output().print(
         f"{statistics.rows} rows; right alone: {found.a} {statistics.only_a_right}, "
-        f"{found.b} {statistics.only_b_right}; mid-p McNemar, two-sided: {statistics.p_two_sided:.4f}",
+        f"{found.b} {statistics.only_b_right}; mid-p McNemar, two-sided: {statistics.p_two_sided:.2g}",
         markup=False,
     )
     for name, interval in (("accuracy", statistics.accuracy), ("F1 macro", statistics.f1_macro)):
@@ -129,7 +130,7 @@ def compare(
 
 
 @app.command()
-def promote(model: Model, reason: Reason = "") -> None:
+def promote(model: Given, reason: Reason = "") -> None:
     """Make a version the champion by hand; the gate is not asked, the ledger remembers."""
     from tunewright.registry.versions import promote as move
 
@@ -148,7 +149,7 @@ def rollback(reason: Reason = "") -> None:
 
 @app.command()
 def delete(
-    model: Model,
+    model: Given,
     reason: Reason = "",
     force: Annotated[
         bool, typer.Option("--force", help="Though it has an alias or is the way back.")

@@ -10,16 +10,17 @@ import importlib
 import re
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from tunewright.pipeline.dvc import Records, open_records
-from tunewright.pipeline.dvcfile import FINGERPRINT, write_pipeline
+from tunewright.pipeline.dvcfile import DVC_FILE, FINGERPRINT, PARAMS_FILE, write_pipeline
 from tunewright.pipeline.job import Job
 from tunewright.pipeline.steps import SOURCE, Step, select
 from tunewright.support.console import say
 from tunewright.support.errors import InputError
-from tunewright.support.files import write_json
+from tunewright.support.files import write_json, writing
 from tunewright.support.locks import locked
 
 if TYPE_CHECKING:
@@ -69,11 +70,30 @@ def run(recipe: Recipe, paths: ProjectPaths, choice: Choice | None = None) -> tu
     """
     choice = choice or Choice()
     steps = select(start=choice.start, until=choice.until, only=choice.only)
-    with locked(paths.state / "run.lock", what="the run of this project"):
+    with (
+        locked(paths.state / "run.lock", what="the run of this project"),
+        _unchanged(paths) if choice.dry_run else nullcontext(),
+    ):
         write_pipeline(paths.root, recipe, source_dependencies(recipe, paths))
         with open_records(paths.root) as records:
             walk = _plan if choice.dry_run else _walk
             return tuple(walk(steps, Job(recipe, paths), records, force=choice.force))
+
+
+@contextmanager
+def _unchanged(paths: ProjectPaths) -> Iterator[None]:
+    """Put the files that DVC reads for a plan back as they were."""
+    files = [paths.root / name for name in (PARAMS_FILE, DVC_FILE, FINGERPRINT)]
+    before = {file: file.read_bytes() if file.is_file() else None for file in files}
+    try:
+        yield
+    finally:
+        for file, content in before.items():
+            if content is None:
+                file.unlink(missing_ok=True)
+            elif file.read_bytes() != content:
+                with writing(file) as temporary:
+                    temporary.write_bytes(content)
 
 
 def run_step(name: str, job: Job) -> None:

@@ -75,9 +75,10 @@ class Forecast(Facts):
         minutes, seconds = divmod(round(self.seconds), 60)
         room = "" if self.fits else f" but only {_gib(self.available_bytes)} are there"
         cut = f", {self.truncated_rows} rows cut" if self.truncated_rows else ""
+        threads = "1 thread" if self.threads == 1 else f"{self.threads} threads"
         return (
             f"{self.steps} steps in about {minutes} min {seconds:02d} s on {self.device} ({self.precision},"
-            f" {self.threads} threads), {_gib(self.memory_bytes)}{room}; {self.useful_tokens:,} useful tokens,"
+            f" {threads}), {_gib(self.memory_bytes)}{room}; {self.useful_tokens:,} useful tokens,"
             f" {self.padding_share:.1%} padding{cut}"
         )
 
