@@ -21,6 +21,12 @@ def require(condition: bool, reason: str) -> None:
     pytest.skip(reason)
 
 
+@pytest.fixture(name="require", scope="session")
+def require_fixture():
+    """``require`` for tests, which can't import it from here."""
+    return require
+
+
 @pytest.fixture(scope="session")
 def shared() -> Path:
     """The folder with real data sets and small real models."""

@@ -75,6 +75,8 @@ def _dispatch(words: list[str], *, debug: bool) -> int:
     if not debug:
         quieten_libraries()
     code = app(words, standalone_mode=False, prog_name="tunewright")
+    if code == INTERRUPTED:  # Typer makes Ctrl-C an exit code without a word
+        raise KeyboardInterrupt
     return code if isinstance(code, int) else 0
 
 

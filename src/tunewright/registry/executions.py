@@ -198,12 +198,12 @@ def execution(
 def _end_quietly(run: Execution, status: str, error: BaseException | None = None) -> None:
     """Close a run that failed; the first error is what the user must read, not one of the store."""
     with contextlib.suppress(TunewrightError):
-        run.flush()
+        with explained(run.tracking.uri):  # first, so that a store that is gone is waited for only once
+            run.tracking.client.set_terminated(run.run_id, status)
         if error is not None:
             lines = str(error).strip().splitlines() or [type(error).__name__]
             run.tags({"error": lines[0]})
-    with contextlib.suppress(TunewrightError), explained(run.tracking.uri):
-        run.tracking.client.set_terminated(run.run_id, status)
+        run.flush()
 
 
 def _parent_run(tracking: Tracking, step: str) -> str:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from tunewright.config.schema import Recipe
     from tunewright.support.paths import ProjectPaths
 
+TRACKING_URI = "MLFLOW_TRACKING_URI"
 SQLITE = "sqlite:///"
 FIND_MODEL = "SELECT artifact_location FROM logged_models WHERE model_id = ? AND lifecycle_stage = 'active'"
 DESCRIPTION = "MLmodel"
@@ -29,7 +30,7 @@ MEND_STORE = "restore it from a copy, or move it away and run `tunewright run`, 
 
 def store_uri(recipe: Recipe, paths: ProjectPaths) -> str:
     """Return the store's address: ``registry.tracking_uri``, else MLFLOW_TRACKING_URI, else the local SQLite."""
-    configured = recipe.registry.tracking_uri or os.environ.get("MLFLOW_TRACKING_URI")
+    configured = recipe.registry.tracking_uri or os.environ.get(TRACKING_URI)
     return configured or f"{SQLITE}{paths.state / 'mlflow.db'}"
 
 

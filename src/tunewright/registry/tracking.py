@@ -12,7 +12,7 @@ from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tunewright.registry.presence import MEND_STORE, store_uri
+from tunewright.registry.presence import MEND_STORE, TRACKING_URI, store_uri
 from tunewright.support.environment import prepare_environment
 from tunewright.support.errors import InputError, TunewrightError
 from tunewright.support.locks import locked
@@ -29,6 +29,8 @@ PREFIX = "tunewright."
 CHECK_TIMEOUT_S = 10
 HTTP_UNAUTHORIZED, HTTP_FORBIDDEN, HTTP_NOT_FOUND, HTTP_SERVER_ERROR = 401, 403, 404, 500
 CREDENTIALS = re.compile(r"(?<=://)[^/@\s'\"]+@")
+DRIVER_ERROR = re.compile(r"\((sqlite3|psycopg2|pymysql|MySQLdb|pyodbc)[\w.]*\)")
+"""Begins the line in which SQLAlchemy quotes the database, after words of its own."""
 DATABASES = ("sqlite", "postgresql", "mysql", "mssql")
 
 
@@ -87,10 +89,8 @@ def connect(recipe: Recipe, paths: ProjectPaths) -> Tracking:
         )
     if not is_local:
         _check_server(uri, recipe.experiment)
-    import mlflow
-
     with explained(uri):
-        mlflow.set_tracking_uri(uri)
+        _point_mlflow_at(uri)
         experiment_id = (_open_local if is_local else _open_server)(uri, recipe.experiment, paths.state)
     return Tracking(
         uri=uri,
@@ -128,7 +128,8 @@ def explained(uri: str) -> Iterator[None]:
         code: int = error.get_http_status_code()  # type: ignore[no-untyped-call]
         if code in (HTTP_UNAUTHORIZED, HTTP_FORBIDDEN):
             raise _refusal(code, place) from error
-        raise TunewrightError(f"MLflow failed ({_first_line(error)})", place=place) from error
+        line = _first_line(error)
+        raise TunewrightError(f"MLflow failed ({line})", place=place, mend=_mend(line)) from error
     except (requests.RequestException, SQLAlchemyError) as error:
         line = _first_line(error)
         raise TunewrightError(f"the tracking store failed ({line})", place=place, mend=_mend(line)) from error
@@ -139,6 +140,18 @@ def explained(uri: str) -> Iterator[None]:
             place=str(error.filename or place),
             mend="check the free space and the permissions there",
         ) from error
+
+
+def _point_mlflow_at(uri: str) -> None:
+    """Set MLflow's address for this process, but not its variable, which would redirect the next project opened."""
+    import mlflow
+
+    before = os.environ.get(TRACKING_URI)
+    mlflow.set_tracking_uri(uri)
+    if before is None:
+        os.environ.pop(TRACKING_URI, None)
+    else:
+        os.environ[TRACKING_URI] = before
 
 
 @cache
@@ -262,6 +275,7 @@ def _mend(line: str) -> str:
 
 
 def _first_line(error: BaseException) -> str:
-    """Return the first line of an error's text, bounded and without credentials."""
+    """Return the line of an error's text that names the cause, bounded and without credentials."""
     lines = str(error).strip().splitlines() or [type(error).__name__]
-    return without_credentials(lines[0])[:300]
+    driver = next((line for line in lines if DRIVER_ERROR.match(line)), lines[0])
+    return without_credentials(driver)[:300]
