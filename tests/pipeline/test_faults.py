@@ -322,7 +322,7 @@ def test_a_wrong_password_and_a_server_that_dies_cost_one_line(measured, tmp_pat
     shutil.copytree(measured, project, symlinks=True)
     for name in ("MLFLOW_TRACKING_URI", "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"):
         monkeypatch.delenv(name, raising=False)
-    log = tmp_path / "log"
+    log, process = tmp_path / "log", None
     try:
         done(project, "server", "up", "--port", "0")
         dotenv = project / ".env"
@@ -350,4 +350,6 @@ def test_a_wrong_password_and_a_server_that_dies_cost_one_line(measured, tmp_pat
         assert "127.0.0.1" in only_complaint(log.read_text())
         assert secret not in log.read_text()
     finally:
+        if process is not None:
+            process.kill()
         down(ProjectPaths(project))
