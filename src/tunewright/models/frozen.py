@@ -27,6 +27,8 @@ MAX_ITERATIONS = 1000
 INVERSE_REGULARISATION = 0.1
 """scikit-learn's C on standardised features: the best or next to it on the data of docs/models.md."""
 ROTATION_GAIN = 0.1
+POOLER_GAIN = 0.4
+"""BERT's pooler ends in tanh, linear around zero; at this scale its weights are as large as those that BERT draws."""
 ROTATION_BIAS = 0.15
 """Four standard deviations of MiniLM's rotated features: few are cut by ReLU, and rounding stays small."""
 ABSENT = -20.0
@@ -98,9 +100,10 @@ def _draw_layers_between(model: Any, seed: int) -> None:  # noqa: ANN401
     with torch.no_grad(), seeded(seed):
         for name, module in model.named_modules():
             if isinstance(module, nn.Linear) and is_head_weight(name, heads):
-                nn.init.orthogonal_(module.weight, gain=ROTATION_GAIN)
+                pooler = name.endswith("pooler.dense")
+                nn.init.orthogonal_(module.weight, gain=POOLER_GAIN if pooler else ROTATION_GAIN)
                 if module.bias is not None:
-                    module.bias.fill_(ROTATION_BIAS)
+                    module.bias.fill_(0.0 if pooler else ROTATION_BIAS)
 
 
 @contextmanager

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from tunewright.models.checkpoints import read_tensor
 from tunewright.models.heads import head_names, is_head_weight
 from tunewright.models.inference import score_ids
+from tunewright.models.pooling import add_mean_pooling, wants_mean_pooling
 from tunewright.models.tokenizers import load_tokenizer, quiet_transformers
 from tunewright.support.errors import InputError
 
@@ -78,6 +79,8 @@ def load_encoder(base: Base, label_names: Sequence[str], config: ModelConfig, *,
         raise InputError(f"can't be loaded ({first})", place=str(base.folder), mend=MEND) from error
     _require_whole(model, _restore_tied_embeddings(model, found, base), base)
     _require_finite(model, base)
+    if wants_mean_pooling(base.folder, model.config):
+        add_mean_pooling(model)
     model.eval()
     _require_padding_ignored(model, base, tokenizer.padding_side)
     return model
