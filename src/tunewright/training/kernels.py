@@ -14,6 +14,7 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from tunewright.support.console import say
+from tunewright.training.last_layer import first_token_only
 
 if TYPE_CHECKING:
     import torch
@@ -46,6 +47,7 @@ def cheaper_kernels(model: Any, hardware: Hardware, sample: dict[str, torch.Tens
             stack.enter_context(_cheap_dropout(model))
             if hardware.attention == "eager" and _registered_attention_agrees(model, sample):
                 stack.enter_context(_attention(model, ATTENTION))
+            stack.enter_context(first_token_only(model, sample, _attend))
         yield
 
 
