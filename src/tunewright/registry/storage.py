@@ -43,7 +43,9 @@ def model_folder(tracking: Tracking, uri: str) -> Path:
                     ) from error
     if not (folder / "MLmodel").is_file():
         raise TunewrightError(
-            "the model's files are gone", place=str(folder), mend="restore the folder, or train again: `tunewright run`"
+            "the model's files are gone",
+            place=str(folder),
+            mend="restore the folder, or train again: `tunewright run`",
         )
     return folder
 
