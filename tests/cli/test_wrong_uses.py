@@ -177,7 +177,11 @@ DATA = [
 MODELS = [
     Wrong("a base folder that isn't there", (*RUN, "model.name=./nowhere"), ("nowhere",), prepare=GOOD),
     Wrong(
-        "a base that the hub would have to give", (*RUN, "model.name=some/base"), ("some/base",), prepare=GOOD
+        "a base that the hub would have to give",
+        (*RUN, "model.name=some/base"),
+        ("some/base",),
+        code=1,
+        prepare=GOOD,
     ),
     Wrong("a misspelt base", (*RUN, "model.name=minilmm"), ("minilmm", "minilm"), prepare=GOOD),
     Wrong(

@@ -10,6 +10,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -22,7 +23,7 @@ pytestmark = pytest.mark.slow
 
 MIB = 1 << 20
 ROOM_MIB = 24
-LONG = ("training.epochs=8", "training.checkpoint_steps=3")
+LONG = ("training.epochs=16", "training.checkpoint_steps=3")
 """Enough steps to be stopped three times."""
 WAIT_S = 240
 
@@ -131,7 +132,14 @@ def start(project: Path, log: Path, *words: str) -> subprocess.Popen[str]:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     with log.open("w") as output:
         return subprocess.Popen(
-            command, cwd=project, env=environment, stdout=output, stderr=output, text=True
+            command,
+            cwd=project,
+            env=environment,
+            stdout=output,
+            stderr=output,
+            text=True,
+            # A shell's background jobs ignore Ctrl-C, and so would every process that they start.
+            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
         )
 
 
