@@ -139,7 +139,7 @@ def start(project: Path, log: Path, *words: str) -> subprocess.Popen[str]:
             stderr=output,
             text=True,
             # A shell's background jobs ignore Ctrl-C, and so would every process that they start.
-            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),
+            preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no other thread
         )
 
 
