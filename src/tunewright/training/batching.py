@@ -8,7 +8,7 @@ other batches in every epoch. The longest batch of an epoch comes first, so that
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -179,3 +179,32 @@ class Padding:
         labels = np.array([label for _, label in rows], dtype=np.int64)
         arrays = {"input_ids": tokens, "attention_mask": mask, "labels": labels}
         return {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+    def pieces(self, batch: Mapping[str, torch.Tensor], *, tokens: int) -> Iterator[dict[str, torch.Tensor]]:
+        """Cut a batch into pieces of neighbouring rows that hold about ``tokens`` tokens, each padded for itself.
+
+        The loss is a sum over rows, so the pieces' gradients add up to those of the batch. Attention's memory grows
+        with the square of the length: a whole batch of long texts leaves the processor's cache and costs several
+        times as much as its pieces.
+
+        Args:
+            batch: What calling this object gave.
+            tokens: Tokens of a piece, padding included; a row that is longer makes a piece of its own.
+        """
+        rows, width = batch["input_ids"].shape
+        if rows * width <= tokens:
+            yield dict(batch)
+            return
+        lengths = batch["attention_mask"].sum(dim=1).tolist()
+        start = 0
+        while start < rows:
+            # Rows come longest first, nearly: the first one tells how many fit.
+            end = start + max(1, tokens // (self.to_length or lengths[start]))
+            piece = {name: tensor[start:end] for name, tensor in batch.items()}
+            yield piece if self.to_length else self._trimmed(piece, max(lengths[start:end]))
+            start = end
+
+    def _trimmed(self, piece: dict[str, torch.Tensor], width: int) -> dict[str, torch.Tensor]:
+        """Leave out columns that hold padding alone."""
+        columns = slice(-width, None) if self.side == "left" else slice(width)
+        return {name: tensor[:, columns] if tensor.ndim > 1 else tensor for name, tensor in piece.items()}

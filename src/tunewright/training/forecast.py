@@ -187,13 +187,14 @@ def _batch(prepared: Prepared, model: Any, rows: list[int]) -> float:  # noqa: A
 
     device = prepared.hardware.device
     weights = None if prepared.weights is None else torch.tensor(prepared.weights, device=device)
-    inputs = prepared.padding([prepared.train[row] for row in rows])
-    inputs = {name: tensor.to(device) for name, tensor in inputs.items()}
-    labels = inputs.pop("labels")
+    batch = prepared.padding([prepared.train[row] for row in rows])
+    batch = {name: tensor.to(device) for name, tensor in batch.items()}
     began = time.perf_counter()
-    with _precision(prepared):
-        outputs = model(**inputs)
-    torch.autograd.backward(WindowLoss(weights)(outputs, labels))
+    for inputs in prepared.pieces(batch):
+        labels = inputs.pop("labels")
+        with _precision(prepared):
+            outputs = model(**inputs)
+        torch.autograd.backward(WindowLoss(weights)(outputs, labels, len(rows)))
     _wait(device)
     return time.perf_counter() - began
 

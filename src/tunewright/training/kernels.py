@@ -1,7 +1,8 @@
-"""The same mathematics, computed more cheaply on a CPU: attention and dropout.
+"""The same mathematics, computed more cheaply on a CPU: attention, dropout, memory.
 
 In a step of a small encoder on short texts, what costs most beside the matrix products are the random numbers of
-dropout: one draw of a Bernoulli variable an element. ``docs/performance.md`` has the figures.
+dropout, one draw of a Bernoulli variable an element, and the page faults of memory that comes and goes.
+``docs/performance.md`` has the figures.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from functools import cache, partial
 from typing import TYPE_CHECKING, Any
 
 from tunewright.support.console import say
+from tunewright.training.allocator import kept_memory
 from tunewright.training.last_layer import first_token_only
 
 if TYPE_CHECKING:
@@ -44,6 +46,7 @@ def cheaper_kernels(model: Any, hardware: Hardware, sample: dict[str, torch.Tens
     with contextlib.ExitStack() as stack:
         stack.enter_context(_attention(model, hardware.attention))
         if hardware.device == "cpu":
+            stack.enter_context(kept_memory())
             stack.enter_context(_cheap_dropout(model))
             if hardware.attention == "eager" and _registered_attention_agrees(model, sample):
                 stack.enter_context(_attention(model, ATTENTION))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -17,13 +17,16 @@ from tunewright.training.kernels import SAMPLE_ROWS, cheaper_kernels
 from tunewright.training.loss import class_weights
 
 if TYPE_CHECKING:
+    import torch
+
     from tunewright.config.schema import Recipe
     from tunewright.data.dataset import Dataset
     from tunewright.models.catalogue import Base
     from tunewright.models.classifier import Classifier
 
 TYPICAL_PERCENTILE = 95
-
+TOKENS_AT_ONCE = 2048
+"""What a CPU computes at once: a batch of 32 × 221 tokens took 2.2 CPU s in pieces of this size, 7.7 s whole."""
 
 DEFAULT_EPOCHS = 3
 LEAST_STEPS = 120
@@ -84,6 +87,12 @@ class Prepared:
         """Return useful and computed tokens of a batch, as it is padded here."""
         useful, computed = self.batches.tokens(batch)
         return useful, computed if self.padding.to_length is None else self.padding.to_length * len(batch)
+
+    def pieces(self, batch: Mapping[str, torch.Tensor]) -> Iterator[dict[str, torch.Tensor]]:
+        """Return a batch as it is computed: in pieces on a CPU, whole elsewhere."""
+        if self.hardware.device != "cpu":
+            return iter((dict(batch),))
+        return self.padding.pieces(batch, tokens=TOKENS_AT_ONCE)
 
     @contextmanager
     def computing(self) -> Iterator[None]:

@@ -109,9 +109,7 @@ class Supervisor:
     def epoch_ended(self, step: int, epoch: float) -> tuple[bool, bool]:
         """Validate, keep the weights when they are the best, tell whether to save and whether to stop."""
         prepared, recipe = self.prepared, self.prepared.recipe
-        values = log_probabilities(
-            prepared.model, prepared.validation, prepared.padding, device=prepared.hardware.device
-        )
+        values = log_probabilities(prepared)
         metrics = validate(
             prepared.validation.labels, values, prepared.label_names, bins=recipe.evaluation.calibration_bins
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tunewright.evaluation.metrics import Metrics, score
 from tunewright.training.journal import metric_names
@@ -11,33 +11,32 @@ from tunewright.training.journal import metric_names
 if TYPE_CHECKING:
     import numpy as np
 
-    from tunewright.training.batching import Encoded, Padding
+    from tunewright.training.preparation import Prepared
 
 VALIDATION_ROWS = 64
 """Rows a batch: without gradients, activations need little memory."""
 
 
-def log_probabilities(model: Any, rows: Encoded, padding: Padding, *, device: str) -> np.ndarray:  # noqa: ANN401
-    """Return the log-probabilities of every row in its given order, float32 (rows, labels).
+def log_probabilities(prepared: Prepared) -> np.ndarray:
+    """Return the log-probabilities of every validation row in its given order, float32 (rows, labels).
 
-    Args:
-        model: A Transformers model; its mode (training or evaluation) is put back afterwards.
-        rows: Tokens and labels.
-        padding: Makes the tensors.
-        device: Where the model lies.
+    The model's mode, training or evaluation, is put back afterwards.
     """
     import numpy as np
     import torch
 
+    model, rows, device = prepared.model, prepared.validation, prepared.hardware.device
     order = np.argsort(-rows.lengths, kind="stable")
     found: list[torch.Tensor] = []
     was_training = model.training
     model.eval()
     with torch.inference_mode():
         for at in range(0, len(order), VALIDATION_ROWS):
-            batch = padding([rows[int(position)] for position in order[at : at + VALIDATION_ROWS]])
-            inputs = {name: batch[name].to(device) for name in ("input_ids", "attention_mask")}
-            found.append(torch.log_softmax(model(**inputs).logits.float(), dim=-1).cpu())
+            batch = prepared.padding([rows[int(position)] for position in order[at : at + VALIDATION_ROWS]])
+            del batch["labels"]
+            for piece in prepared.pieces(batch):
+                inputs = {name: tensor.to(device) for name, tensor in piece.items()}
+                found.append(torch.log_softmax(model(**inputs).logits.float(), dim=-1).cpu())
     model.train(was_training)
     values: np.ndarray = np.empty((len(rows), found[0].shape[1]), dtype=np.float32)
     values[order] = torch.cat(found).numpy()
