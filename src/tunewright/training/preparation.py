@@ -15,6 +15,7 @@ from tunewright.training.batching import Batches, Encoded, Padding, encode
 from tunewright.training.hardware import Hardware, applied, choose_hardware
 from tunewright.training.kernels import SAMPLE_ROWS, cheaper_kernels
 from tunewright.training.loss import class_weights
+from tunewright.training.vocabulary import used_tokens_only
 
 if TYPE_CHECKING:
     import torch
@@ -96,10 +97,15 @@ class Prepared:
 
     @contextmanager
     def computing(self) -> Iterator[None]:
-        """Set threads, precision and kernels of this machine inside the block."""
+        """Set threads, precision and kernels of this machine, and leave unused token vectors out, inside the block."""
         sample = self.padding([self.train[row] for row in range(min(SAMPLE_ROWS, len(self.train)))])
         del sample["labels"]
-        with applied(self.hardware), cheaper_kernels(self.model, self.hardware, sample):
+        rows = (*self.train.ids, *self.validation.ids)
+        with (
+            applied(self.hardware),
+            used_tokens_only(self.model, rows, pad_id=self.padding.pad_id),
+            cheaper_kernels(self.model, self.hardware, sample),
+        ):
             yield
 
 
