@@ -155,6 +155,24 @@ class Batches:
         return max(self.tokens(batch)[1] for batch in step)
 
 
+def spans(lengths: Sequence[int], to_length: int | None, *, tokens: int) -> Iterator[tuple[int, int, int]]:
+    """Cut rows into pieces of about ``tokens`` tokens; give first row, end and width of each.
+
+    Args:
+        lengths: Tokens of each row, longest first or nearly so: the first of a piece tells how many rows fit.
+        to_length: Tokens that every row is padded to; ``None`` pads to the longest of the piece.
+        tokens: Tokens of a piece, padding included; a longer row makes a piece of its own.
+    """
+    if len(lengths) * (to_length or max(lengths)) <= tokens:
+        yield 0, len(lengths), to_length or max(lengths)
+        return
+    start = 0
+    while start < len(lengths):
+        end = min(len(lengths), start + max(1, tokens // (to_length or lengths[start])))
+        yield start, end, to_length or max(lengths[start:end])
+        start = end
+
+
 @dataclass(frozen=True, slots=True)
 class Padding:
     """Makes tensors of rows: a collator for a torch ``DataLoader``."""
@@ -195,14 +213,10 @@ class Padding:
         if rows * width <= tokens:
             yield dict(batch)
             return
-        lengths = batch["attention_mask"].sum(dim=1).tolist()
-        start = 0
-        while start < rows:
-            # Rows come longest first, nearly: the first one tells how many fit.
-            end = start + max(1, tokens // (self.to_length or lengths[start]))
-            piece = {name: tensor[start:end] for name, tensor in batch.items()}
-            yield piece if self.to_length else self._trimmed(piece, max(lengths[start:end]))
-            start = end
+        for start, end, width in spans(
+            batch["attention_mask"].sum(dim=1).tolist(), self.to_length, tokens=tokens
+        ):
+            yield self._trimmed({name: tensor[start:end] for name, tensor in batch.items()}, width)
 
     def _trimmed(self, piece: dict[str, torch.Tensor], width: int) -> dict[str, torch.Tensor]:
         """Leave out columns that hold padding alone."""

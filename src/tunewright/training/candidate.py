@@ -30,7 +30,7 @@ class TrainingFigures:
     truncated_rows: int
     """Training rows that were longer than the limit."""
     peak_memory_bytes: int
-    """Largest resident memory of the process, or memory allocated on the accelerator."""
+    """What the training took at its peak: of memory beyond what the process held before, or of the accelerator."""
     best_step: int
     """The step whose weights were kept."""
     stopped_early: bool

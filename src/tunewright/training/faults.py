@@ -68,8 +68,8 @@ def _diverged(prepared: Prepared, step: int) -> TunewrightError:
 
 
 def _out_of_memory(prepared: Prepared, step: int) -> TunewrightError:
-    batch = max(prepared.window(step), key=lambda rows: prepared.tokens(rows)[1])
-    width = prepared.tokens(batch)[1] // len(batch)
+    batch = max(prepared.window(step), key=lambda rows: prepared.batches.tokens(rows)[1])
+    width = prepared.padding.to_length or prepared.batches.tokens(batch)[1] // len(batch)
     return TunewrightError(
         f"out of memory on {prepared.hardware.device} at step {step}, with a batch of {len(batch)} rows"
         f" of {width} tokens",

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from tunewright.data.dataset import Facts
 from tunewright.training.faults import explained
 from tunewright.training.loss import WindowLoss
-from tunewright.training.memory import available_memory, peak_memory, reset_peak_memory
+from tunewright.training.memory import MemoryMeter, available_memory
 from tunewright.training.preparation import Prepared, prepare
 from tunewright.training.validation import VALIDATION_ROWS
 
@@ -52,7 +52,7 @@ class Forecast(Facts):
     seconds: float
     """Wall time of all steps and validation passes, on a machine as busy as now."""
     memory_bytes: int
-    """Peak memory of the process, or of the accelerator."""
+    """What the training takes of the process's memory, or of the accelerator's, at its peak."""
     available_bytes: int
     useful_tokens: int
     """Tokens of text, over all epochs."""
@@ -109,21 +109,25 @@ def forecast(dataset: Dataset, base: Base, recipe: Recipe) -> Forecast:
 
     with torch.random.fork_rng():
         prepared = prepare(dataset, base, recipe)
+        meter = MemoryMeter(prepared.weight_bytes)
         with prepared.computing(), explained(prepared, dataset.root, step=lambda: 1):
-            times, memory = _measure(prepared)
+            times, memory = _measure(prepared, meter)
     steps = [prepared.window(step) for step in range(1, prepared.total_steps + 1)]
     batches = [batch for step in steps for batch in step]
     useful, computed = (sum(column) for column in zip(*map(prepared.tokens, batches), strict=True))
-    longest = max(batches, key=lambda batch: prepared.tokens(batch)[1])
+    longest = max(batches, key=lambda batch: prepared.batches.tokens(batch)[1])
     return Forecast(
         steps=prepared.total_steps,
         seconds=_total_seconds(prepared, batches, times),
         memory_bytes=memory,
-        available_bytes=available_memory(prepared.hardware.device) + peak_memory(prepared.hardware.device),
+        available_bytes=available_memory(prepared.hardware.device) + meter.kept(prepared.hardware.device),
         useful_tokens=useful,
         padding_share=1 - useful / computed,
         truncated_rows=prepared.train.truncated,
-        longest_batch=(len(longest), prepared.tokens(longest)[1] // len(longest)),
+        longest_batch=(
+            len(longest),
+            prepared.padding.to_length or max(prepared.train.lengths[longest].tolist()),
+        ),
         precision=prepared.hardware.precision,
         device=prepared.hardware.device,
         threads=prepared.hardware.threads,
@@ -146,7 +150,7 @@ def score(forecast: Forecast, figures: TrainingFigures) -> ForecastScore:
     )
 
 
-def _measure(prepared: Prepared) -> tuple[StepTimes, int]:
+def _measure(prepared: Prepared, meter: MemoryMeter) -> tuple[StepTimes, int]:
     """Time steps on batches of three sizes; return the times and the peak memory."""
     import torch
 
@@ -155,7 +159,7 @@ def _measure(prepared: Prepared) -> tuple[StepTimes, int]:
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
     training = prepared.recipe.training
     optimizer = torch.optim.AdamW(parameters, lr=training.learning_rate, fused=True)
-    reset_peak_memory(device)
+    meter.reset(device)
     shortest, median, longest = _samples(prepared)
     # The first step makes the optimiser's state and warms up the matrix library.
     _batch(prepared, model, shortest)
@@ -171,7 +175,7 @@ def _measure(prepared: Prepared) -> tuple[StepTimes, int]:
         validation_seconds_per_token=_validation_rate(prepared, model, median),
     )
     best_copy = sum(parameter.numel() * parameter.element_size() for parameter in parameters)
-    return times, peak_memory(device) + (best_copy if device == "cpu" else 0)
+    return times, meter.growth(device) + (best_copy if device == "cpu" else 0)
 
 
 def _samples(prepared: Prepared) -> tuple[list[int], list[int], list[int]]:

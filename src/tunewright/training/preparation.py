@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import sys
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -11,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 from tunewright.models.adapters import add_lora
 from tunewright.models.loading import load_encoder
 from tunewright.models.tokenizers import load_tokenizer, text_limit
-from tunewright.training.batching import Batches, Encoded, Padding, encode
+from tunewright.training.batching import Batches, Encoded, Padding, encode, spans
 from tunewright.training.hardware import Hardware, applied, choose_hardware
 from tunewright.training.kernels import SAMPLE_ROWS, cheaper_kernels
 from tunewright.training.loss import class_weights
@@ -57,6 +58,11 @@ class Prepared:
     """The epoch whose batches were asked for last."""
 
     @property
+    def weight_bytes(self) -> int:
+        """Bytes of all weights, frozen ones included."""
+        return sum(weight.numel() * weight.element_size() for weight in self.model.parameters())
+
+    @property
     def steps_per_epoch(self) -> int:
         """Optimiser steps of an epoch; the last one may gather fewer batches."""
         return math.ceil(len(self.batches) / self.recipe.training.gradient_accumulation_steps)
@@ -85,15 +91,18 @@ class Prepared:
         return self._plan[epoch]
 
     def tokens(self, batch: list[int]) -> tuple[int, int]:
-        """Return useful and computed tokens of a batch, as it is padded here."""
-        useful, computed = self.batches.tokens(batch)
-        return useful, computed if self.padding.to_length is None else self.padding.to_length * len(batch)
+        """Return useful and computed tokens of a batch, as it is padded and cut here."""
+        lengths = self.train.lengths[batch].tolist()
+        pieces = spans(lengths, self.padding.to_length, tokens=self._tokens_at_once)
+        return sum(lengths), sum((end - start) * width for start, end, width in pieces)
 
     def pieces(self, batch: Mapping[str, torch.Tensor]) -> Iterator[dict[str, torch.Tensor]]:
         """Return a batch as it is computed: in pieces on a CPU, whole elsewhere."""
-        if self.hardware.device != "cpu":
-            return iter((dict(batch),))
-        return self.padding.pieces(batch, tokens=TOKENS_AT_ONCE)
+        return self.padding.pieces(batch, tokens=self._tokens_at_once)
+
+    @property
+    def _tokens_at_once(self) -> int:
+        return TOKENS_AT_ONCE if self.hardware.device == "cpu" else sys.maxsize
 
     @contextmanager
     def computing(self) -> Iterator[None]:

@@ -21,7 +21,7 @@ from tunewright.training.checkpoints import (
 )
 from tunewright.training.journal import Journal, Stopwatch
 from tunewright.training.loss import NonFiniteLossError
-from tunewright.training.memory import peak_memory, reset_peak_memory
+from tunewright.training.memory import MemoryMeter
 from tunewright.training.progress import TrainingProgress
 from tunewright.training.validation import log_probabilities, validate, validation_figures
 
@@ -48,6 +48,7 @@ class Supervisor:
     """Where checkpoints go."""
     journal: Journal
     progress: TrainingProgress
+    meter: MemoryMeter
     best: dict[str, torch.Tensor] = field(default_factory=dict)
     """Trainable weights of the best epoch so far, on the CPU."""
     step: int = 0
@@ -66,7 +67,15 @@ class Supervisor:
         """Start afresh, or go on from a checkpoint with its journal and best weights."""
         journal = Journal.from_dict(checkpoint.record["journal"]) if checkpoint else Journal()
         progress = TrainingProgress(prepared.total_steps, first_step=checkpoint.step if checkpoint else 0)
-        supervisor = cls(prepared, recorder, folder, journal, progress, step=progress.first_step)
+        supervisor = cls(
+            prepared,
+            recorder,
+            folder,
+            journal,
+            progress,
+            MemoryMeter(prepared.weight_bytes),
+            step=progress.first_step,
+        )
         journal.replay(recorder)
         if checkpoint and (checkpoint.folder / BEST).is_file():
             supervisor.best = load_weights(checkpoint.folder / BEST)
@@ -74,7 +83,7 @@ class Supervisor:
 
     def start(self) -> None:
         """Begin to count time and memory, and to show progress."""
-        reset_peak_memory(self.prepared.hardware.device)
+        self.meter.reset(self.prepared.hardware.device)
         self._stopwatch.start()
         self.progress.start()
 
@@ -151,7 +160,7 @@ class Supervisor:
     def _record(self) -> dict[str, Any]:
         self._stopwatch.lap()
         self.journal.peak_memory_bytes = max(
-            self.journal.peak_memory_bytes, peak_memory(self.prepared.hardware.device)
+            self.journal.peak_memory_bytes, self.meter.growth(self.prepared.hardware.device)
         )
         return {"journal": self.journal.as_dict(), "hardware": self.prepared.hardware.as_dict()}
 
