@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import errno
+import signal
 import sys
-from collections.abc import Callable
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Annotated
 
 import typer
@@ -16,6 +19,8 @@ from tunewright.support.errors import InputError, TunewrightError
 
 INTERRUPTED = 130
 """Exit code of a process that was stopped with Ctrl-C, as shells count it."""
+TERMINATED = 143
+"""The same for SIGTERM."""
 
 app = typer.Typer(
     name="tunewright",
@@ -62,11 +67,29 @@ def main(arguments: list[str] | None = None) -> None:
     """Run the command line; the process ends with 0, 1 for a failure, 2 for bad usage or input."""
     words = list(sys.argv[1:] if arguments is None else arguments)
     debug = "--debug" in words
-    sys.exit(
-        _run_shielded(
+    with _ending_cleanly():
+        code = _run_shielded(
             lambda: _dispatch([word for word in words if word != "--debug"], debug=debug), debug=debug
         )
-    )
+    sys.exit(code)
+
+
+@contextmanager
+def _ending_cleanly() -> Iterator[None]:
+    """Let SIGTERM, with which systems end a process, unwind it, so that its MLflow run is closed."""
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = signal.signal(signal.SIGTERM, _end)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
+
+
+def _end(*_: object) -> None:
+    _complain("terminated; the same command goes on where it stopped")
+    sys.exit(TERMINATED)
 
 
 def _dispatch(words: list[str], *, debug: bool) -> int:
