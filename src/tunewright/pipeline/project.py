@@ -58,13 +58,17 @@ class Project:
     def open(cls, start: Path | None = None) -> Project:
         """Open the project that holds ``start`` (default: the working directory) and read its ``.env``.
 
+        A project that has been moved since the last time finds its local models again.
+
         Raises:
             InputError: When there is none.
         """
         from tunewright.config.dotenv import load_dotenv_file
+        from tunewright.registry.relocation import follow_move
 
         paths = ProjectPaths.find(start)
         load_dotenv_file(paths.root)
+        follow_move(paths.state)
         return cls(paths)
 
     def compose(self, overrides: Sequence[str] = ()) -> Recipe:
