@@ -49,6 +49,21 @@ def test_the_process_environment_wins(tmp_path, monkeypatch):
     assert os.environ["MLFLOW_TRACKING_PASSWORD"] == "from-the-process"
 
 
+def test_the_password_of_one_project_never_reaches_the_next(tmp_path, monkeypatch):
+    first, second = tmp_path / "first", tmp_path / "second"
+    first.mkdir()
+    second.mkdir()
+    env(first, "MLFLOW_TRACKING_URI=http://a:1\nMLFLOW_TRACKING_PASSWORD=of-the-first\n")
+    env(second, "MLFLOW_TRACKING_URI=http://b:1\n")
+    monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "of-the-process")
+    load_dotenv_file(first)
+    assert os.environ["MLFLOW_TRACKING_PASSWORD"] == "of-the-first"
+    assert load_dotenv_file(second) == ("MLFLOW_TRACKING_URI",)
+    assert os.environ["MLFLOW_TRACKING_URI"] == "http://b:1"
+    assert "MLFLOW_TRACKING_PASSWORD" not in os.environ
+    assert os.environ["MLFLOW_TRACKING_USERNAME"] == "of-the-process"
+
+
 def test_no_file_sets_nothing(tmp_path):
     assert load_dotenv_file(tmp_path) == ()
 

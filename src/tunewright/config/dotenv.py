@@ -36,12 +36,18 @@ CLIENT_NAMES = (URI, USERNAME, PASSWORD, NEW_PASSWORD)
 SERVER_NAMES = (SECRET_KEY, STORE, ARTIFACTS)
 """What only the process that starts the server reads."""
 
+_loaded: dict[str, str] = {}
+"""What this process's environment has from the file read last."""
+
 _PLAIN = re.compile(r"[A-Za-z0-9_./:@%+,?&=~-]+")
 _OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
 def load_dotenv_file(root: Path) -> tuple[str, ...]:
     """Put the client names of ``root/.env`` into the process environment, which wins where both say something.
+
+    What an earlier call took from another project's file is taken out again, so that its password never goes to this
+    project's server.
 
     Args:
         root: The project's folder.
@@ -56,10 +62,13 @@ def load_dotenv_file(root: Path) -> tuple[str, ...]:
     values = read_secrets(path)
     if values and _is_open_to_others(path):
         say(f"{path}: other users of this machine can read it; run `chmod 600 {path}`")
-    names = tuple(name for name in CLIENT_NAMES if name in values and name not in os.environ)
-    for name in names:
-        os.environ[name] = values[name]
-    return names
+    for name, value in _loaded.items():
+        if os.environ.get(name) == value:
+            del os.environ[name]
+    _loaded.clear()
+    _loaded.update({name: values[name] for name in CLIENT_NAMES if name in values and name not in os.environ})
+    os.environ.update(_loaded)
+    return tuple(_loaded)
 
 
 def read_secrets(path: Path) -> dict[str, str]:
