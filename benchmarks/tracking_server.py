@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING
 import requests
 
 from tunewright.config.dotenv import read_secrets
-from tunewright.pipeline.project import create
+from tunewright.pipeline.new_project import create
 from tunewright.registry import server_process
 from tunewright.registry.server import down, status, up
 from tunewright.registry.server_settings import ServerOptions

@@ -21,6 +21,16 @@ def require(condition: bool, reason: str) -> None:
     pytest.skip(reason)
 
 
+@pytest.fixture(scope="session", autouse=True)
+def author():
+    """Commits have an author on every machine; tests of a repository without one take it away."""
+    with pytest.MonkeyPatch.context() as patch:
+        for role in ("AUTHOR", "COMMITTER"):
+            patch.setenv(f"GIT_{role}_NAME", "Ada")
+            patch.setenv(f"GIT_{role}_EMAIL", "ada@example.org")
+        yield
+
+
 @pytest.fixture(name="require", scope="session")
 def require_fixture():
     """``require`` for tests, which can't import it from here."""

@@ -18,7 +18,8 @@ if TYPE_CHECKING:
     from tunewright.config.compose import compose
     from tunewright.config.schema import Recipe
     from tunewright.data.dataset import Dataset
-    from tunewright.pipeline.project import Project, create
+    from tunewright.pipeline.new_project import create
+    from tunewright.pipeline.project import Project
     from tunewright.support.errors import InputError, TunewrightError
 
 __all__ = ["Dataset", "InputError", "Project", "Recipe", "TunewrightError", "compose", "create"]
@@ -30,7 +31,7 @@ _HOMES = {
     "Recipe": "tunewright.config.schema",
     "TunewrightError": "tunewright.support.errors",
     "compose": "tunewright.config.compose",
-    "create": "tunewright.pipeline.project",
+    "create": "tunewright.pipeline.new_project",
 }
 
 

@@ -18,6 +18,7 @@ HEAVY = (
     "matplotlib",
     "pyarrow",
     "pydantic",
+    "optuna",
 )
 
 

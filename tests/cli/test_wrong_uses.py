@@ -83,7 +83,7 @@ USAGE = [
     Wrong("value that is not a choice", ("run", "training.device=tpu"), ("training.device", "'cuda'")),
     Wrong("word without an equals sign", ("run", "fast"), ("'fast'", "KEY=VALUE")),
     Wrong("unknown step", ("run", "--from", "trian"), ("'trian'", "did you mean 'train'")),
-    Wrong("from with only", ("run", "--from", "train", "--only", "split"), ("--from and --only",)),
+    Wrong("from with only", ("run", "--from", "train", "--only", "split"), ("--only", "--from")),
     Wrong("step without its inputs", (*RUN, "--only", "train"), ("missing", "train"), prepare=GOOD),
     Wrong("unknown step by name", ("step", "nonsense"), ("nonsense",), prepare=write("params.json", "{}")),
     Wrong("step before any run", ("step", "ingest"), ("params.json", "tunewright run")),

@@ -24,7 +24,8 @@ def tunewright(words: list[str], configs: Path | None = None) -> None:
     from typer.main import get_command
 
     from tunewright.cli.app import app
-    from tunewright.config.compose import compose
+    from tunewright.config.compose import PACKAGED, compose
+    from tunewright.pipeline.sweep_words import read_space
 
     command, path = get_command(app), "tunewright"
     while words and words[0] in getattr(command, "commands", {}):
@@ -37,7 +38,10 @@ def tunewright(words: list[str], configs: Path | None = None) -> None:
     overrides = _plain_words(words, _options(command), path)
     if takes_overrides:
         told = [word for word in overrides if "=" in word and not PLACEHOLDER.fullmatch(word)]
-        compose(told, configs=configs)
+        if path == "tunewright sweep" and told:
+            read_space(told, configs or PACKAGED).check(configs or PACKAGED)
+        else:
+            compose(told, configs=configs)
 
 
 def _options(command) -> dict[str, bool]:
@@ -74,6 +78,22 @@ def mlflow(words: list[str]) -> None:
     while words and words[0] in getattr(command, "commands", {}):
         command, words = command.commands[words[0]], words[1:]
     command.make_context("mlflow", list(words))
+
+
+def dagster(words: list[str]) -> None:
+    """Walk to the sub-command and parse its options; job and configuration must exist."""
+    from dagster._cli import cli
+
+    from tunewright.pipeline.dagster import definitions
+
+    examples = ROOT / "src" / "tunewright" / "templates"
+    words = [str(examples / word) if word.startswith("jobs/") else word for word in words]
+    command = cli
+    while words and words[0] in getattr(command, "commands", {}):
+        command, words = command.commands[words[0]], words[1:]
+    job = command.make_context("dagster", list(words)).params.get("job_name")
+    known = {each.name for each in definitions().get_repository_def().get_all_jobs()}
+    assert job is None or job in known, f"no job {job}"
 
 
 def make(words: list[str]) -> None:
@@ -144,6 +164,7 @@ FORMS = {
     "tunewright": tunewright,
     "dvc": dvc,
     "mlflow": mlflow,
+    "dagster": dagster,
     "make": make,
     "python": python,
     "pytest": pytest,

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import csv
 import re
+import shutil
 from pathlib import Path
 
 import pytest
@@ -17,7 +19,9 @@ from tunewright.pipeline.steps import STEPS
 LANGUAGES = {*SHELL, "prose", "python", "yaml", "text", "nginx"}
 STORIES = ("README.md", "docs/tutorial.md")
 """Pages that are followed from the first command to the last, in a project of their own."""
-LOOKED_AT = [page for page in PAGES if name_of(page) not in STORIES]
+LABELLING = ("docs/batch-inference.md", "docs/labelling.md")
+"""Pages that are followed in a copy of the read-me's project, the second after the first."""
+LOOKED_AT = [page for page in PAGES if name_of(page) not in (*STORIES, *LABELLING)]
 REFERENCE = "docs/cli.md"
 OPTION_FILE = re.compile(r"`configs/(\w+)/(\w+)\.yaml`")
 STAND_INS = {"docs/training.md": ("Recipe()", "recipe_of_the_project")}
@@ -76,6 +80,27 @@ def test_the_tutorial_can_be_followed_as_it_is_written(tmp_path, tiny_base, mess
     (tmp_path / "messages.csv").write_text(messages, encoding="utf-8")
     before = {("predict",): promoted("shop/2"), ("models", "rollback"): promoted("shop/2", "shop/3")}
     assert follow(ROOT / "docs" / "tutorial.md", Walk(tiny_base, tmp_path, before)) == []
+
+
+@pytest.mark.slow
+def test_the_labelling_pages_can_be_followed_as_they_are_written(readme, tiny_base, messages, tmp_path):
+    project = tmp_path / "spam"
+    shutil.copytree(readme.project, project)
+    (project / "incoming.csv").write_text(messages, encoding="utf-8")
+
+    def annotate(walk: Walk) -> None:
+        head, *rows = csv.reader((walk.folder / "ada.csv").read_text(encoding="utf-8-sig").splitlines())
+        for name, labels in (("ada", ["ham", "spam"]), ("ben", ["ham", "ham"])):
+            with (walk.folder / f"{name}.csv").open("w", encoding="utf-8", newline="") as stream:
+                csv.writer(stream).writerows(
+                    [head, *([*row[:4], labels[at % 2], ""] for at, row in enumerate(rows))]
+                )
+
+    walk = Walk(tiny_base, project, {("labels", "import"): annotate})
+    for page in LABELLING:
+        assert follow(ROOT / page, walk) == []
+    batch = (project / "data" / "labelled" / "today.jsonl").read_text(encoding="utf-8").splitlines()
+    assert len(batch) == 10, "two annotators who disagree on every other row"
 
 
 @pytest.mark.slow

@@ -38,9 +38,11 @@ evaluation:
 
 LOOKING = {
     ("config", "show"), ("config", "schema"), ("config", "groups"), ("data", "show"), ("data", "inspect"),
+    ("data", "log"), ("data", "diff"),
     ("models", "list"), ("models", "show"), ("models", "compare"), ("models", "trace"), ("doctor",), ("predict",),
+    ("notebook", "run"), ("trace",),
 }  # fmt: skip
-"""Commands that change nothing: they run wherever they stand."""
+"""Commands that change nothing, or only a page among the reports: they run wherever they stand."""
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import os
 import subprocess
@@ -12,9 +13,11 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tunewright.config.schema import Cleaning, ModelConfig
+from tunewright.config.schema import Cleaning, Lora, ModelConfig
+from tunewright.models.adapters import add_lora
 from tunewright.models.catalogue import resolve
 from tunewright.models.classifier import Classifier
+from tunewright.models.heads import output_layer
 from tunewright.models.loading import load_encoder
 from tunewright.models.tokenizers import load_tokenizer
 from tunewright.support.errors import InputError, TunewrightError
@@ -51,6 +54,22 @@ def test_an_answer_depends_on_neither_batch_size_nor_order_nor_neighbours(
     order = list(range(len(texts)))
     shuffle.shuffle(order)
     np.testing.assert_allclose(classifier.logits([texts[at] for at in order]), alone[order], atol=1e-4)
+
+
+@pytest.mark.parametrize("adapted", [False, True])
+def test_features_are_what_the_last_layer_turns_into_logits(classifier, messages, adapted):
+    texts = [text for _, text in messages[:20]]
+    asked = classifier
+    if adapted:
+        model = add_lora(copy.deepcopy(classifier.model), Lora(), seed=1)
+        asked = Classifier(classifier.tokenizer, model, LABELS, 128, CLEANING)
+    plain = asked.model.get_base_model() if adapted else asked.model
+    before = asked.logits(texts)
+    features = asked.features(texts)
+    _, layer = output_layer(plain, len(LABELS))
+    bias = 0 if layer.bias is None else layer.bias.detach().numpy()
+    np.testing.assert_allclose(features @ layer.weight.detach().numpy().T + bias, before, atol=1e-3)
+    np.testing.assert_array_equal(asked.logits(texts), before)
 
 
 def test_real_messages_move_by_rounding_only(classifier, messages):

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from projects import made, tunewright
+from versioned import make_template
 
 
 @dataclass(frozen=True)
@@ -26,3 +27,9 @@ def ran(tmp_path_factory, tiny_base, messages) -> Ran:
     done = tunewright(folder, "run", "--json")
     assert done.returncode == 0, done.stderr
     return Ran(folder, json.loads(done.stdout.splitlines()[-1]))
+
+
+@pytest.fixture(scope="session")
+def template(tmp_path_factory, tiny_base, messages) -> Path:
+    """A project with its source inside and an empty tracking store; to be copied (``versioned.copied``)."""
+    return make_template(tmp_path_factory.mktemp("template") / "shop", tiny_base, messages)

@@ -16,6 +16,7 @@ from tunewright.data.dataset import Dataset
 from tunewright.registry.certificate import record
 from tunewright.registry.executions import execution
 from tunewright.registry.git import MAX_DIFF_CHARACTERS, git_state
+from tunewright.registry.learners import learning_runs, splits_with
 from tunewright.registry.lineage import learned_from, log_lineage, row_digest, rows_trained_on, trace
 from tunewright.registry.models import log_classifier, register
 from tunewright.registry.versions import promote, show
@@ -135,6 +136,28 @@ def test_rows_lead_to_the_versions_that_learned_from_them(project, dataset, make
     ]
     assert learned_from(tracking, texts[5]) == [(version, "test")]
     assert learned_from(tracking, "never seen") == []
+
+
+def test_the_runs_that_learned_are_listed_with_the_splits_that_they_saw(
+    project, dataset, make_classifier, texts
+):
+    tracking = project.tracking
+    version = train(project, dataset, make_classifier(0), texts)
+    with (
+        execution(tracking, "sweep") as sweep,
+        execution(tracking, "sweep", within=sweep.run_id, tags={"data_digest": "d" * 64}) as trial,
+    ):
+        pass
+    runs = learning_runs(tracking)
+    assert [(run.step, run.run_id) for run in runs] == [("train", version.run_id), ("sweep", trial.run_id)]
+    assert {run.data_digest for run in runs} == {"d" * 64}
+    assert [run.seen(("train", "test")) for run in runs] == [("train", "test"), ("train",)]
+    assert splits_with(tracking, version.run_id, [row_digest(texts[0]), row_digest(texts[5])]) == {
+        "train",
+        "test",
+    }
+    assert splits_with(tracking, version.run_id, [row_digest("never seen")]) == set()
+    assert splits_with(tracking, trial.run_id, [row_digest(texts[0])]) is None
 
 
 def test_a_run_without_lineage_is_traced_as_far_as_it_goes(tracking, log):

@@ -14,7 +14,24 @@ import typer
 from typer.exceptions import TyperException
 
 from tunewright import __version__
-from tunewright.cli import auth, config, data, doctor, models, predict, project, run, server
+from tunewright.cli import (
+    auth,
+    config,
+    data,
+    doctor,
+    infer,
+    labels,
+    models,
+    notebook,
+    predict,
+    project,
+    run,
+    sample,
+    server,
+    stack,
+    sweep,
+    trace,
+)
 from tunewright.support.errors import InputError, TunewrightError
 
 INTERRUPTED = 130
@@ -53,11 +70,21 @@ def _options(
 app.command("init")(project.init)
 app.command("run")(run.run)
 app.command("step", hidden=True)(run.step)
+app.command("sweep")(sweep.sweep)
+app.command("trial", hidden=True)(sweep.trial)
 app.command("check")(run.check)
 app.command("predict")(predict.predict)
+app.command("infer")(infer.infer)
+app.command("sample")(sample.sample)
+app.add_typer(labels.app, name="labels")
 app.add_typer(data.app, name="data")
 app.add_typer(models.app, name="models")
+app.command("trace")(trace.trace)
+app.add_typer(notebook.app, name="notebook")
 app.add_typer(config.app, name="config")
+app.command("up")(stack.up)
+app.command("down")(stack.down)
+app.command("status")(stack.status)
 app.add_typer(server.app, name="server")
 app.add_typer(auth.app, name="auth")
 app.command("doctor")(doctor.doctor)

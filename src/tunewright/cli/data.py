@@ -6,18 +6,23 @@ from typing import Annotated
 
 import typer
 
+from tunewright.cli import data_versions
+from tunewright.cli.data_versions import VERSION, Json
 from tunewright.cli.opening import open_project
 from tunewright.support.console import console, emit_json, output
 
-app = typer.Typer(no_args_is_help=True, help="Look at the data set and at sources.")
-Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+app = typer.Typer(no_args_is_help=True, help="Look at the data set, at its versions and at sources.")
+data_versions.mount(app)
 
 
 @app.command()
-def show(json_: Json = False) -> None:
-    """Show the data set of the last run: rows, labels, quarantine, splits, leaks, digest."""
+def show(
+    version: Annotated[str | None, typer.Argument(metavar="[VERSION]", help=VERSION)] = None,
+    json_: Json = False,
+) -> None:
+    """Show the data set of the last run, or another version of it: rows, labels, quarantine, splits, leaks, digest."""
     project = open_project()
-    manifest = project.dataset().manifest
+    manifest = project.data.manifest(version) if version else project.dataset().manifest
     if json_:
         emit_json(manifest.model_dump(mode="json"))
         return
@@ -36,7 +41,8 @@ def show(json_: Json = False) -> None:
         output().print(f"{name:<14} {value}", markup=False)
     for note in manifest.source.notes:
         output().print(f"{'note':<14} {note}", markup=False)
-    console().print(f"data card: {project.paths.reports / 'data.html'}", markup=False)
+    if not version:
+        console().print(f"data card: {project.paths.reports / 'data.html'}", markup=False)
 
 
 @app.command()

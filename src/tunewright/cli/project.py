@@ -21,7 +21,7 @@ def init(
 
     tunewright run data.source=../SMSSpamCollection
     """
-    from tunewright.pipeline.project import create
+    from tunewright.pipeline.new_project import create
 
     project = create(folder, source=source, demo=demo)
     say(f"made {project.paths.root}")

@@ -23,6 +23,7 @@ Overrides = Annotated[
 def run(
     overrides: Overrides = None,
     start: Annotated[str | None, typer.Option("--from", help="Start with this step.", metavar="STEP")] = None,
+    until: Annotated[str | None, typer.Option(help="End with this step.", metavar="STEP")] = None,
     only: Annotated[str | None, typer.Option(help="Run this step alone.", metavar="STEP")] = None,
     force: Annotated[bool, typer.Option("--force", help="Run the steps even when nothing changed.")] = False,
     dry_run: Annotated[
@@ -43,14 +44,14 @@ def run(
     from tunewright.pipeline.runner import Choice
 
     project = open_project()
-    choice = Choice(start=start, only=only, force=force, dry_run=dry_run)
+    choice = Choice(start=start, until=until, only=only, force=force, dry_run=dry_run)
     outcome = project.run(paths_from_here(overrides or [], project.paths), choice=choice)
     if dry_run:
         _show_plan(outcome, as_json=json_)
     elif json_:
         emit_json(outcome.as_json())
     else:
-        _show_outcome(outcome)
+        show_outcome(outcome)
 
 
 def check(
@@ -94,7 +95,8 @@ def _show_plan(outcome: Outcome, *, as_json: bool) -> None:
         output().print(f"{each.name:<10} {each.state}{reason}", markup=False)
 
 
-def _show_outcome(outcome: Outcome) -> None:
+def show_outcome(outcome: Outcome) -> None:
+    """Print which steps ran, the figures on the test rows, and what the gate says."""
     from rich.table import Table
 
     ran = [step for step in outcome.steps if step.state == "ran"]

@@ -70,6 +70,23 @@ def known_keys(section: type[BaseModel] = Recipe, prefix: str = "") -> list[str]
     return keys
 
 
+def field_types(key: str) -> tuple[object, ...]:
+    """Return the types that a dotted key of the recipe takes, such as ``(float, NoneType)``.
+
+    Raises:
+        InputError: When there is no such key, naming the nearest.
+    """
+    section: type[BaseModel] = Recipe
+    *sections, name = key.split(".")
+    if key not in known_keys():
+        raise _unknown_key(key, [])
+    for each in sections:
+        inner = _section_of(section.model_fields[each].annotation)
+        section = inner or section
+    annotation = section.model_fields[name].annotation
+    return tuple(each for each in (annotation, *get_args(annotation)) if isinstance(each, type))
+
+
 def _section_of(annotation: object) -> type[BaseModel] | None:
     candidates = (annotation, *get_args(annotation))
     return next((each for each in candidates if isinstance(each, type) and issubclass(each, BaseModel)), None)
@@ -89,17 +106,20 @@ def _checked(word: str, configs: Path | None) -> str:
             hint = nearest(value, options[key]) or f"known: {', '.join(options[key])}"
             raise InputError(f"no option '{value}'", place=key, mend=hint)
         return word
-    keys = known_keys()
-    if key not in keys:
-        hint = nearest(key, [*keys, *options]) or "`tunewright config show` lists the keys"
-        raise InputError("unknown key", place=key, mend=hint)
+    if key not in known_keys():
+        raise _unknown_key(key, list(options))
     return word if word.startswith("~") else f"++{key}={value}"
+
+
+def _unknown_key(key: str, options: list[str]) -> InputError:
+    hint = nearest(key, [*known_keys(), *options]) or "`tunewright config show` lists the keys"
+    return InputError("unknown key", place=key, mend=hint)
 
 
 def _is_text(word: str) -> bool:
     """Tell whether a checked override sets a text field."""
     key, equals, _ = word.partition("=")
-    return bool(equals) and key.startswith("++") and key[2:] in _text_keys()
+    return bool(equals) and key.startswith("++") and key[2:] in text_keys()
 
 
 def _set(values: dict[str, Any], word: str) -> None:
@@ -112,12 +132,12 @@ def _set(values: dict[str, Any], word: str) -> None:
 
 
 @cache
-def _text_keys(section: type[BaseModel] = Recipe, prefix: str = "") -> frozenset[str]:
-    """List the dotted keys whose value is text."""
+def text_keys(section: type[BaseModel] = Recipe, prefix: str = "") -> frozenset[str]:
+    """List the dotted keys whose value is text: their overrides are taken as they are written."""
     keys: set[str] = set()
     for name, field in section.model_fields.items():
         if (inner := _section_of(field.annotation)) is not None:
-            keys |= _text_keys(inner, f"{prefix}{name}.")
+            keys |= text_keys(inner, f"{prefix}{name}.")
         elif str in (field.annotation, *get_args(field.annotation)):
             keys.add(prefix + name)
     return frozenset(keys)

@@ -63,6 +63,14 @@ class Validation(Section):
     )
 
 
+class Versioning(Section):
+    """What happens to the pointers to data after each step that gives some."""
+
+    commit: bool = Field(True, description="Commit the pointer files, and nothing else, to git.")
+    push: bool = Field(True, description="Send the data to the DVC remote where one is set.")
+    git_push: bool = Field(False, description="Push the branch too; never by force.")
+
+
 class DataConfig(Section):
     """Where the text comes from and how it becomes frozen splits."""
 
@@ -95,6 +103,7 @@ class DataConfig(Section):
     validation_share: OpenShare = Field(0.1, description="Share of rows that steer training.")
     cleaning: Cleaning = Cleaning()
     validation: Validation = Validation()
+    versioning: Versioning = Versioning()
 
 
 class ModelConfig(Section):
@@ -219,6 +228,20 @@ class RegistryConfig(Section):
     certificate_bound: float = Field(1e-3, gt=0, description="Largest difference of a logit on replay.")
 
 
+class Orchestration(Section):
+    """When Dagster runs what by itself."""
+
+    incoming: str = Field(
+        "data/incoming", description="Folder in the project where files with new texts arrive."
+    )
+    interval_s: int = Field(30, ge=5, description="Seconds between two looks at it.")
+    retrain_at: str | None = Field(
+        None, description="When to retrain, as a cron expression; null: only when labels arrive."
+    )
+    sample_rows: int = Field(100, ge=1, description="Rows of each file that are chosen for labelling.")
+    runs_at_once: int = Field(1, ge=1, description="Runs that may be under way at the same time.")
+
+
 class Recipe(Section):
     """Everything that one run depends on."""
 
@@ -231,6 +254,7 @@ class Recipe(Section):
     training: TrainingConfig = TrainingConfig()
     evaluation: EvaluationConfig = EvaluationConfig()
     registry: RegistryConfig = RegistryConfig()
+    orchestration: Orchestration = Orchestration()
 
     @property
     def model_name(self) -> str:

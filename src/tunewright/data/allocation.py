@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 
 TRAIN, VALIDATION, TEST = range(3)
 ALL = (TRAIN, VALIDATION, TEST)
+FREE = -1
+"""Stands for no split: of the splits in which a group's rows have stood, the greatest number wins."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +49,7 @@ def allocate(
     test_share: float,
     validation_share: float,
     seed: int,
+    frozen: npt.NDArray[np.int8] | None = None,
 ) -> npt.NDArray[np.int8]:
     """Return the split of each row.
 
@@ -58,6 +61,8 @@ def allocate(
         test_share: Share of each label's rows for the test split.
         validation_share: Share of each label's rows for the validation split.
         seed: Another seed gives another split.
+        frozen: The split in which a row stood in an earlier data set, ``FREE`` for a new row, shape (n,). A group goes
+            where its members stood, to the test split before the validation split before the train split.
 
     Returns:
         ``TRAIN``, ``VALIDATION`` or ``TEST`` for each row, shape (n,).
@@ -72,13 +77,16 @@ def allocate(
     targets = [_targets(size, test_share, validation_share) for size in sizes]
     room = [[target[split] for target in targets] for split in ALL]
     bounds = (test_share, test_share + validation_share)
-    chosen = np.empty(len(found), np.int8)
-    for group in sorted(found, key=lambda item: (-item.size, item.place)):
-        split = _best(group, room, targets, bounds)
+    chosen = np.full(len(found), FREE, np.int8)
+    if frozen is not None:
+        np.maximum.at(chosen, groups, frozen)
+    fixed = chosen != FREE
+    for group in sorted(found, key=lambda item: (not fixed[item.code], -item.size, item.place)):
+        split = int(chosen[group.code]) if fixed[group.code] else _best(group, room, targets, bounds)
         chosen[group.code] = split
         for label, rows in group.labels:
             room[split][label] -= rows
-    _cover(found, chosen, label_names)
+    _cover(found, chosen, fixed, label_names)
     every: npt.NDArray[np.int8] = chosen[groups]
     return every
 
@@ -131,8 +139,13 @@ def _best(
     return min(ALL, key=cost)
 
 
-def _cover(groups: list[_Group], chosen: npt.NDArray[np.int8], label_names: tuple[str, ...]) -> None:
-    """Move small groups so that every label stands in every split.
+def _cover(
+    groups: list[_Group],
+    chosen: npt.NDArray[np.int8],
+    fixed: npt.NDArray[np.bool_],
+    label_names: tuple[str, ...],
+) -> None:
+    """Move small groups that are free to move, so that every label stands in every split.
 
     Raises:
         InputError: When there aren't enough groups for it.
@@ -149,7 +162,8 @@ def _cover(groups: list[_Group], chosen: npt.NDArray[np.int8], label_names: tupl
         spare = [
             group
             for group in groups
-            if any(held == label for held, _ in group.labels)
+            if not fixed[group.code]
+            and any(held == label for held, _ in group.labels)
             and all(holding[held, chosen[group.code]] > 1 for held, _ in group.labels)
         ]
         if not spare:

@@ -21,8 +21,10 @@ class Positions:
     """Where in a row the text, the label and the other columns stand."""
 
     text: int
-    label: int
+    label: int | None
     others: tuple[int, ...]
+    labelled: bool = True
+    """Whether a row is bad when its label is no text; else such a label counts as none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,9 +43,11 @@ def as_row(values: Values, positions: Positions) -> Row | Malformed:
     text, kind = _text(values[positions.text])
     if isinstance(text, Malformed):
         return text
-    label = _label(values[positions.label])
+    label = None if positions.label is None else label_text(values[positions.label])
     if isinstance(label, Malformed):
-        return label
+        if positions.labelled:
+            return label
+        label = None
     others = tuple(_other(values[position]) for position in positions.others)
     for cell in (text, label, *others):
         if cell is not None and not cell.isascii() and not _is_writable(cell):
@@ -66,7 +70,7 @@ def _text(value: object) -> tuple[str | Malformed | None, str | None]:
     return Malformed("not_text", f"the text is a {_kind(value)}", _dumped(value)[:SHOWN]), None
 
 
-def _label(value: object) -> str | Malformed | None:
+def label_text(value: object) -> str | Malformed | None:
     """Return the label without white space around it; an empty one is null.
 
     Whole floats lose their point: data frames turn integer labels into floats where one is missing.

@@ -44,6 +44,19 @@ HEADER_CHARACTERS = 40
 
 
 @dataclass(frozen=True, slots=True)
+class Incoming:
+    """Says that a source holds texts to be answered, so that labels may be absent.
+
+    Args:
+        text_column: What the text column was called in training; taken where the source has it.
+        label_column: The same for the label.
+    """
+
+    text_column: str | None = None
+    label_column: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class Profile:
     """What one column holds in the sample."""
 
@@ -97,6 +110,46 @@ def choose_columns(
     return text, label, tuple(notes)
 
 
+def choose_incoming(
+    names: tuple[str, ...], sample: Sequence[Values], config: DataConfig, usual: Incoming, *, place: str
+) -> tuple[str, str | None, tuple[str, ...]]:
+    """Choose the text column, and the label column where a name tells it; labels are never guessed from content.
+
+    Args:
+        names: The columns of the source.
+        sample: Some of its rows.
+        config: ``text_column`` and ``label_column`` win where they are set.
+        usual: What the columns were called in training; they come next.
+        place: The source, for messages.
+
+    Returns:
+        The text column, the label column or none, and notes.
+
+    Raises:
+        InputError: When a named column is absent, or which one is the text is not clear.
+    """
+    told = {"text_column": config.text_column, "label_column": config.label_column}
+    for option, name in told.items():
+        _refuse_absent(names, name, option=option, place=place)
+    label = config.label_column
+    text = config.text_column or _known(usual.text_column, names, without=label)
+    if text is None and len(names) == 1:
+        text = names[0]
+    text = text or _by_name(names, TEXT_NAMES, without=label)
+    label = label or _known(usual.label_column, names, without=text)
+    label = label or _by_name(names, LABEL_NAMES, without=text)
+    if text is not None:
+        return text, label, ()
+    profiles = [_profile(name, [row[at] for row in sample]) for at, name in enumerate(names) if name != label]
+    text = _by_length(profiles, names, place=place)
+    return text, label, (f"the column '{text}' was taken for the text because it holds the longest values",)
+
+
+def names_a_column(cell: str) -> bool:
+    """Tell whether a cell is a usual name of a text or label column."""
+    return _plain(cell) in KNOWN_NAMES
+
+
 def looks_like_header(first: Sequence[str], rest: Sequence[Sequence[object]]) -> bool:
     """Tell whether the first line names the columns.
 
@@ -112,7 +165,7 @@ def looks_like_header(first: Sequence[str], rest: Sequence[Sequence[object]]) ->
     repeated = [bool(cell.strip()) and cell in column for cell, column in zip(first, below, strict=False)]
     if any(repeated):
         return False
-    if any(_plain(cell) in KNOWN_NAMES for cell in cells):
+    if any(map(names_a_column, cells)):
         return True
     return any(map(_unlike, first, below))
 
@@ -132,6 +185,11 @@ def _by_name(names: tuple[str, ...], usual: Sequence[str], *, without: str | Non
     """Return the column with the likeliest usual name."""
     plain = {_plain(name): name for name in reversed(names) if name != without}
     return next((plain[_plain(name)] for name in usual if _plain(name) in plain), None)
+
+
+def _known(name: str | None, names: tuple[str, ...], *, without: str | None) -> str | None:
+    """Return a name where the source has it."""
+    return name if name in names and name != without else None
 
 
 def _by_length(profiles: list[Profile], names: tuple[str, ...], *, place: str) -> str:

@@ -35,7 +35,8 @@ class SourceFacts(Facts):
     quoting: str | None = None
     header: bool | None = None
     text_column: str
-    label_column: str
+    label_column: str | None
+    """None where the source holds texts to be answered and no labels."""
     files: dict[str, int] = {}
     """Rows by file."""
     notes: tuple[str, ...] = ()

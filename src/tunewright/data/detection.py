@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import io
 from collections import Counter
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from tunewright.data.columns import looks_like_header
+from tunewright.data.columns import looks_like_header, names_a_column
 from tunewright.data.decoding import (
     CHUNK_BYTES,
     Encoding,
@@ -19,6 +18,7 @@ from tunewright.data.decoding import (
     text_chunks,
 )
 from tunewright.data.delimited import Dialect, records
+from tunewright.data.dialects import choose_dialect, one_column
 from tunewright.data.json_rows import PREFERRED_FIELDS, Window, row_fields
 from tunewright.data.rows import Malformed, Tally
 from tunewright.support.errors import InputError
@@ -27,10 +27,6 @@ if TYPE_CHECKING:
     from tunewright.config.schema import DataConfig
     from tunewright.data.streams import SourceFile
 
-DELIMITERS = ("\t", ",", ";", "|")
-DELIMITER_NAMES = {"\t": "tab", ",": "comma", ";": "semicolon", "|": "pipe"}
-MIN_REGULAR_SHARE = 0.5
-"""Share of lines that must have the commonest number of fields for a delimiter to be believed."""
 SIGNATURES = {
     b"PK\x03\x04": "a zip archive or an Office workbook",
     b"\xd0\xcf\x11\xe0": "an old Office document",
@@ -60,12 +56,13 @@ class FileFacts:
     notes: tuple[str, ...] = ()
 
 
-def detect(file: SourceFile, config: DataConfig) -> FileFacts:
+def detect(file: SourceFile, config: DataConfig, *, labelled: bool = True) -> FileFacts:
     """Look at the name and the first bytes of a file.
 
     Args:
         file: The file to look at.
         config: What it says about format, encoding, delimiter, quoting and header is not questioned.
+        labelled: Whether labels are expected; without them a file may be one text a line.
 
     Raises:
         InputError: When the file is empty, no data, or contradicts the configuration.
@@ -87,7 +84,8 @@ def detect(file: SourceFile, config: DataConfig) -> FileFacts:
         return FileFacts("json", encoding.name, json_field=field, notes=(*notes, *more))
     if kind == "jsonl":
         return FileFacts("jsonl", encoding.name, notes=notes)
-    return _delimited(file, sample, encoding.name, config, notes, whole=len(head) < CHUNK_BYTES)
+    whole = len(head) < CHUNK_BYTES
+    return _delimited(file, sample, encoding.name, config, notes, whole=whole, labelled=labelled)
 
 
 def _parquet(file: SourceFile, head: bytes, told: str | None) -> FileFacts:
@@ -187,19 +185,32 @@ def _json_field(
 
 
 def _delimited(
-    file: SourceFile, sample: str, encoding: str, config: DataConfig, notes: tuple[str, ...], *, whole: bool
+    file: SourceFile,
+    sample: str,
+    encoding: str,
+    config: DataConfig,
+    notes: tuple[str, ...],
+    *,
+    whole: bool,
+    labelled: bool,
 ) -> FileFacts:
     """Find delimiter, quoting and header, and the names of the columns."""
     terminator = line_terminator(sample)
     found = list(lines(iter([sample]), terminator))
     complete = found if whole or len(found) == 1 else found[:-1]
-    dialect = _dialect(file, complete, config, terminator)
+    single = None if labelled else one_column(file, complete, config, terminator)
+    dialect = single or choose_dialect(file, complete, config, terminator)
     rows = [row for row in records(iter(complete), dialect, Tally()) if not isinstance(row, Malformed)]
     if not rows:
         raise InputError(
             "no row can be read", place=file.place, mend="set data.quoting=none or data.delimiter"
         )
-    header = looks_like_header(rows[0], rows[1:]) if config.header == "auto" else config.header == "yes"
+    if single:
+        notes = (*notes, "each line was taken for one text; data.delimiter tells otherwise")
+    if config.header != "auto":
+        header = config.header == "yes"
+    else:
+        header = names_a_column(rows[0][0]) if single else looks_like_header(rows[0], rows[1:])
     width = len(rows[0]) if header else Counter(map(len, rows)).most_common(1)[0][0]
     columns, odd = _column_names(rows[0] if header else [], width)
     return FileFacts(
@@ -243,54 +254,3 @@ def _column_names(first: list[str], width: int) -> tuple[tuple[str, ...], tuple[
     if repeated:
         notes.append(f"{repeated} columns repeat the name of another; they are called by their number")
     return tuple(names), tuple(notes)
-
-
-def _dialect(file: SourceFile, sample: Sequence[str], config: DataConfig, terminator: str) -> Dialect:
-    """Choose the delimiter that gives the most regular rows, then whether quotes wrap fields."""
-    if config.delimiter is not None:
-        if len(config.delimiter) != 1 or config.delimiter in '"\r\n':
-            raise InputError(
-                "is not one character",
-                place="data.delimiter",
-                mend="give one character, such as ';' or '\\t'",
-            )
-        candidates: tuple[str, ...] = (config.delimiter,)
-    else:
-        candidates = ("\t",) if config.format == "tsv" else DELIMITERS
-    choices = [
-        (_regularity(sample, dialect), dialect)
-        for dialect in (_with_quoting(sample, sign, config, terminator) for sign in candidates)
-    ]
-    share, best = max(choices, key=lambda choice: choice[0])
-    if config.delimiter is None and share < MIN_REGULAR_SHARE:
-        raise InputError(
-            "can't tell how its lines are cut into columns",
-            place=file.place,
-            mend="set data.delimiter and data.format; two columns at least are expected, a text and a label",
-        )
-    return best
-
-
-def _with_quoting(sample: Sequence[str], delimiter: str, config: DataConfig, terminator: str) -> Dialect:
-    """Decide whether quotes wrap fields, by weighing rows that need it against rows that it breaks."""
-    quoted, plain = Dialect(delimiter, True, terminator), Dialect(delimiter, False, terminator)
-    if config.quoting != "auto":
-        return quoted if config.quoting == "minimal" else plain
-    tally = Tally()
-    broken = sum(isinstance(row, Malformed) for row in records(iter(sample), quoted, tally))
-    needed = tally.counts.get("needed_quotes", 0) + tally.counts.get("line_breaks", 0)
-    wrapped = sum(line.startswith('"') and line.rstrip().endswith('"') for line in sample)
-    if max(needed, broken, wrapped) == 0:
-        return plain if delimiter == "\t" else quoted
-    regular = _regularity(sample, quoted) >= _regularity(sample, plain)
-    return quoted if regular and max(needed, wrapped) > broken else plain
-
-
-def _regularity(sample: Sequence[str], dialect: Dialect) -> float:
-    """Return the share of lines that belong to rows of the commonest width, 0 where that is one field."""
-    tally = Tally()
-    widths = Counter(
-        0 if isinstance(row, Malformed) else len(row) for row in records(iter(sample), dialect, tally)
-    )
-    width, rows = max(widths.items(), key=lambda item: (item[1], item[0]), default=(0, 0))
-    return rows / sum(widths.values()) if width > 1 else 0.0

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
+from tunewright.data.additions import source_of
 from tunewright.data.cells import Positions, Row, as_row
 from tunewright.data.dataset import Facts, SourceFacts
+from tunewright.data.labelled import read_batch
 from tunewright.data.oddities import notes_of, survey
 from tunewright.data.parts import writing_parts
 from tunewright.data.rows import Malformed, Rows, Tally
@@ -22,6 +25,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from tunewright.config.schema import DataConfig
+    from tunewright.data.columns import Incoming
     from tunewright.data.shards import ShardWriter
 
 REJECTED = "rejected.jsonl"
@@ -91,7 +95,14 @@ class _Counts:
     files: dict[str, int] = field(default_factory=dict)
 
 
-def ingest(config: DataConfig, *, base_dir: Path, out: Path) -> IngestSummary:
+def ingest(
+    config: DataConfig,
+    *,
+    base_dir: Path,
+    out: Path,
+    additions: Sequence[Path] = (),
+    incoming: Incoming | None = None,
+) -> IngestSummary:
     """Read a source into parquet shards, in memory that doesn't grow with it.
 
     ``out`` gets ``part-*.parquet`` (``row``, ``source``, ``text``, ``label``, ``digest``, then the further
@@ -101,6 +112,8 @@ def ingest(config: DataConfig, *, base_dir: Path, out: Path) -> IngestSummary:
         config: The source and how to read it.
         base_dir: The folder that relative paths start from.
         out: The folder to write; what it held is replaced.
+        additions: Labelled batches (see ``tunewright.data.additions``) that are read after the source.
+        incoming: Given where the source holds texts to be answered: a label, or the column, may be absent.
 
     Returns:
         What was read.
@@ -110,10 +123,10 @@ def ingest(config: DataConfig, *, base_dir: Path, out: Path) -> IngestSummary:
         MissingExtraError: When its store needs a package that is not installed.
         TunewrightError: When ``out`` can't be written.
     """
-    how = plan(config, base_dir=base_dir)
+    how = plan(config, base_dir=base_dir, incoming=incoming)
     counts = _Counts()
     with writing_parts(out) as folder:
-        _write(how, config, folder, counts)
+        _write(how, config, folder, counts, additions)
         summary = _summary(how, counts)
         write_json(folder / SUMMARY, summary.model_dump(mode="json"))
     return summary
@@ -130,8 +143,8 @@ def read_summary(folder: Path) -> IngestSummary:
     return IngestSummary.model_validate(read_json(folder / SUMMARY))
 
 
-def _write(how: Plan, config: DataConfig, folder: Path, counts: _Counts) -> None:
-    """Stream every part of the source into shards and rejected rows."""
+def _write(how: Plan, config: DataConfig, folder: Path, counts: _Counts, additions: Sequence[Path]) -> None:
+    """Stream every part of the source, then the additions, into shards and rejected rows."""
     from tunewright.data.shards import ShardWriter
 
     typed = how.facts.format in TYPED_FORMATS
@@ -145,7 +158,21 @@ def _write(how: Plan, config: DataConfig, folder: Path, counts: _Counts) -> None
             with closing(rows):  # type: ignore[type-var]
                 _stream(rows, name, how, positions, counts, shards, rejected, config.max_rows, typed=typed)
             counts.files[name] = counts.rows - before
+        blank = (None,) * (len(names) + typed)
+        for path in additions:
+            counts.files[source_of(path)] = _add(path, how, counts, shards, blank)
     _refuse_nothing(how, counts)
+
+
+def _add(path: Path, how: Plan, counts: _Counts, shards: ShardWriter, blank: tuple[None, ...]) -> int:
+    """Add the rows of a labelled batch, whose further columns are blank; return how many there are."""
+    rows = read_batch(path)
+    for each in rows:
+        counts.tally.row += 1
+        digest = _count(Row(each.text, None, each.label, ()), how, counts)
+        cells = (counts.tally.row, source_of(path), each.text, each.label, digest, *blank)
+        shards.add(cells, characters=len(each.text))
+    return len(rows)
 
 
 def _stream(
@@ -189,16 +216,10 @@ def _stream(
 def _count(row: Row, how: Plan, counts: _Counts) -> str | None:
     """Count a good row and return the digest of its text."""
     counts.rows += 1
-    if row.label is None:
+    if row.label is not None:
+        _count_label(row.label, how, counts)
+    elif how.layout.label is not None:
         counts.tally.add("missing_labels")
-    else:
-        counts.labels[row.label] = counts.labels.get(row.label, 0) + 1
-        if len(counts.labels) > MAX_LABELS:
-            raise InputError(
-                f"the column '{how.layout.label}' holds over {MAX_LABELS:,} different labels",
-                place=how.facts.uri,
-                mend="set data.label_column to the column that holds the classes",
-            )
     if row.kind is not None:
         counts.tally.add("cast_texts")
     if row.text is None:
@@ -211,11 +232,24 @@ def _count(row: Row, how: Plan, counts: _Counts) -> str | None:
     return digest
 
 
+def _count_label(label: str, how: Plan, counts: _Counts) -> None:
+    """Count a label; too many different ones mean that they are none."""
+    if label not in counts.labels and len(counts.labels) == MAX_LABELS:
+        if not how.labelled:
+            return
+        raise InputError(
+            f"the column '{how.layout.label}' holds over {MAX_LABELS:,} different labels",
+            place=how.facts.uri,
+            mend="set data.label_column to the column that holds the classes",
+        )
+    counts.labels[label] = counts.labels.get(label, 0) + 1
+
+
 def _note(values: tuple[object, ...], unnamed: tuple[int, ...], positions: Positions, tally: Tally) -> None:
     """Count oddities that only the cells as they were read show."""
     if any(values[at] not in (None, "") for at in unnamed):
         tally.add("in_unnamed_columns")
-    label = values[positions.label]
+    label = None if positions.label is None else values[positions.label]
     if isinstance(label, str) and label != label.strip() and label.strip():
         tally.add("padded_labels")
 
@@ -260,7 +294,8 @@ def _positions(how: Plan) -> tuple[Positions, list[str]]:
         while fresh in RESERVED or (fresh != name and fresh in taken):
             fresh += "_in_source"
         names.append(fresh)
-    return Positions(at(layout.text), at(layout.label), tuple(map(at, others))), names
+    label = None if layout.label is None else at(layout.label)
+    return Positions(at(layout.text), label, tuple(map(at, others)), labelled=how.labelled), names
 
 
 def _schema(names: list[str], *, typed: bool) -> pa.Schema:

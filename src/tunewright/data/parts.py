@@ -18,6 +18,7 @@ PART_ROWS = 100_000
 """Rows a part where no setting says it."""
 GROUP_ROWS = 10_000
 """Rows a row group: what a reader holds in memory."""
+MEND = "run `tunewright run --force` to write it again"
 
 
 def read_parts(folder: Path, columns: Sequence[str] | None = None) -> Iterator[pa.Table]:
@@ -34,7 +35,36 @@ def read_parts(folder: Path, columns: Sequence[str] | None = None) -> Iterator[p
     if not paths:
         raise InputError("holds no parquet part", place=str(folder), mend="run `tunewright run` to make it")
     for path in paths:
-        yield from _row_groups(path, columns)
+        yield from row_groups(path, columns)
+
+
+def row_groups(path: Path, columns: Sequence[str] | None = None, *, mend: str = MEND) -> Iterator[pa.Table]:
+    """Give the row groups of one part; a part without rows gives one empty table.
+
+    Args:
+        path: The file.
+        columns: As in ``read_parts``.
+        mend: What to do when it is damaged.
+
+    Raises:
+        InputError: When it is damaged or lacks a column.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        with pq.ParquetFile(path) as part:
+            names = list(part.schema_arrow.names if columns is None else columns)
+            for group in range(part.num_row_groups):
+                yield part.read_row_group(group, columns=names).select(names)
+            if not part.num_row_groups:
+                yield part.schema_arrow.empty_table().select(names)
+    except (pa.ArrowInvalid, OSError, KeyError) as error:
+        raise InputError(
+            f"can't be read ({str(error).splitlines()[0]})",
+            place=str(path),
+            mend=mend,
+        ) from error
 
 
 class PartWriter:
@@ -110,24 +140,4 @@ def writing_parts(folder: Path) -> Iterator[Path]:
             f"can't be written ({error.strerror or error})",
             place=str(folder),
             mend="free some space or give write permission, then run again",
-        ) from error
-
-
-def _row_groups(path: Path, columns: Sequence[str] | None) -> Iterator[pa.Table]:
-    """Give the row groups of one part; a part without rows gives one empty table."""
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
-    try:
-        with pq.ParquetFile(path) as part:
-            names = list(part.schema_arrow.names if columns is None else columns)
-            for group in range(part.num_row_groups):
-                yield part.read_row_group(group, columns=names).select(names)
-            if not part.num_row_groups:
-                yield part.schema_arrow.empty_table().select(names)
-    except (pa.ArrowInvalid, OSError, KeyError) as error:
-        raise InputError(
-            f"can't be read ({str(error).splitlines()[0]})",
-            place=str(path),
-            mend="run `tunewright run --force` to write it again",
         ) from error

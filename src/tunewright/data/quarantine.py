@@ -78,6 +78,25 @@ def read_rejected(source: Path) -> list[QuarantinedRow]:
     return sorted(_entries(path), key=lambda entry: entry.row)
 
 
+def read_quarantine(path: Path) -> Iterator[QuarantinedRow]:
+    """Give the rows of a quarantine file, one at a time.
+
+    Raises:
+        TunewrightError: When the file is damaged.
+    """
+    with path.open(encoding="utf-8") as stream:
+        for number, line in enumerate(stream, start=1):
+            try:
+                entry = QuarantinedRow.model_validate_json(line)
+            except ValidationError as error:
+                raise TunewrightError(
+                    "is not a quarantined row as validation writes it",
+                    place=f"{path}:{number}",
+                    mend="run `tunewright run --from validate --force`",
+                ) from error
+            yield entry
+
+
 def shortened(text: object) -> str | None:
     """Return a text cut to what the quarantine file shows."""
     if text is None:

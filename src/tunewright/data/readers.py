@@ -28,12 +28,12 @@ class Layout:
 
     columns: tuple[str, ...]
     text: str
-    label: str
+    label: str | None
 
     @property
     def needed(self) -> int:
         """How many leading columns reach to both the text and the label."""
-        return max(self.columns.index(self.text), self.columns.index(self.label)) + 1
+        return max(self.columns.index(name) for name in (self.text, self.label) if name is not None) + 1
 
 
 def read(file: SourceFile, facts: FileFacts, layout: Layout, tally: Tally) -> Rows:

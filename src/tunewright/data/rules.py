@@ -30,6 +30,7 @@ REASONS = (
 )
 """A row's reason is stored as a position in this list."""
 COPY = "exact_duplicate"
+UNREADABLE = frozenset({"empty_text", "not_text"})
 
 UNREADABLE_SHARE = 0.3
 """A text with this share of characters that stand for nothing readable is not text."""
@@ -75,11 +76,17 @@ def fault(text: object, label: str | None, config: Validation, allowed: Collecti
     """Return the reason against one row by itself, or ``GOOD``."""
     if label is None or not label.strip():
         return "missing_label"
+    reason = text_fault(text, config)
+    if reason not in UNREADABLE and allowed is not None and label not in allowed:
+        return "unknown_label"
+    return reason
+
+
+def text_fault(text: object, config: Validation) -> str:
+    """Return the reason against a text, whatever its label, or ``GOOD``."""
     unreadable = _no_text(text)
     if unreadable or not isinstance(text, str):
         return unreadable
-    if allowed is not None and label not in allowed:
-        return "unknown_label"
     if len(text) < config.min_characters:
         return "too_short"
     return "too_long" if len(text) > config.max_characters else GOOD

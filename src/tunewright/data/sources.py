@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,10 +13,11 @@ from tunewright.data.streams import SourceFile, faults_of
 
 if TYPE_CHECKING:
     from tunewright.config.schema import DataConfig
+    from tunewright.data.columns import Incoming
     from tunewright.data.dataset import SourceFacts
     from tunewright.data.detection import FileFacts
     from tunewright.data.readers import Layout
-    from tunewright.data.rows import Rows, Tally
+    from tunewright.data.rows import Rows, Tally, Values
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +29,8 @@ class Plan:
     files: tuple[tuple[SourceFile, FileFacts], ...] = ()
     stream: Any = None
     """An open hub data set, in place of files."""
+    labelled: bool = True
+    """Whether every row must have a label."""
 
     def parts(self, config: DataConfig, tally: Tally) -> list[tuple[str, Rows]]:
         """Return the rows of each file under its name; nothing is opened before its rows are asked for."""
@@ -79,19 +83,25 @@ def fingerprint(config: DataConfig, *, base_dir: Path) -> dict[str, str]:
     return {file.name: _state(file) for file in source.files} if source.kind == "remote" else {}
 
 
-def plan(config: DataConfig, *, base_dir: Path) -> Plan:
+def plan(config: DataConfig, *, base_dir: Path, incoming: Incoming | None = None) -> Plan:
     """Find the source, detect how each file is read, and choose the columns.
+
+    Args:
+        config: The source and what is told about it.
+        base_dir: The folder that relative paths start from.
+        incoming: Given where the source holds texts to be answered: labels may be absent.
 
     Raises:
         InputError: When it can't be found or read, a choice is not clear, or its files don't fit together.
     """
     source = locate(config, base_dir=base_dir)
-    return _hub_plan(config) if source.kind == "hub" else _file_plan(source, config)
+    if source.kind == "hub":
+        return _hub_plan(config, incoming)
+    return _file_plan(source, config, incoming)
 
 
-def _hub_plan(config: DataConfig) -> Plan:
+def _hub_plan(config: DataConfig, incoming: Incoming | None) -> Plan:
     """Plan for a hub data set."""
-    from tunewright.data.columns import choose_columns
     from tunewright.data.dataset import SourceFacts
     from tunewright.data.hub import hub_columns, hub_rows, open_hub
     from tunewright.data.readers import SAMPLE_ROWS, Layout
@@ -101,23 +111,40 @@ def _hub_plan(config: DataConfig) -> Plan:
     columns = hub_columns(stream)
     found = itertools.islice(hub_rows(stream, columns, config), SAMPLE_ROWS)
     sample = [row for row in found if not isinstance(row, Malformed)]
-    text, label, notes = choose_columns(columns, sample, config, place=uri)
+    text, label, notes = _columns(columns, sample, config, incoming, place=uri)
     facts = SourceFacts(uri=uri, format="hub", text_column=text, label_column=label, notes=notes)
-    return Plan(facts, Layout(columns, text, label), stream=stream)
+    return Plan(facts, Layout(columns, text, label), stream=stream, labelled=incoming is None)
 
 
-def _file_plan(source: Source, config: DataConfig) -> Plan:
+def _columns(
+    names: tuple[str, ...],
+    sample: Sequence[Values],
+    config: DataConfig,
+    incoming: Incoming | None,
+    *,
+    place: str,
+) -> tuple[str, str | None, tuple[str, ...]]:
+    """Choose text and label column, the way that suits what the source is for."""
+    from tunewright.data.columns import choose_columns, choose_incoming
+
+    if incoming is None:
+        return choose_columns(names, sample, config, place=place)
+    return choose_incoming(names, sample, config, incoming, place=place)
+
+
+def _file_plan(source: Source, config: DataConfig, incoming: Incoming | None) -> Plan:
     """Plan for files; the first one decides on columns, the others must fit."""
-    from tunewright.data.columns import choose_columns
     from tunewright.data.dataset import SourceFacts
-    from tunewright.data.detection import DELIMITER_NAMES, detect
+    from tunewright.data.detection import detect
+    from tunewright.data.dialects import DELIMITER_NAMES
     from tunewright.data.readers import Layout, sample_columns
 
-    first = detect(source.files[0], config)
+    labelled = incoming is None
+    first = detect(source.files[0], config, labelled=labelled)
     columns, sample = sample_columns(source.files[0], first)
-    text, label, chosen = choose_columns(columns, sample, config, place=source.files[0].place)
+    text, label, chosen = _columns(columns, sample, config, incoming, place=source.files[0].place)
     layout = Layout(columns, text, label)
-    others = ((file, _fitting(file, first, layout, config)) for file in source.files[1:])
+    others = ((file, _fitting(file, first, layout, config, labelled=labelled)) for file in source.files[1:])
     files = [(source.files[0], first), *others]
     many = len(files) > 1
     notes = [f"{file.name}: {note}" if many else note for file, facts in files for note in facts.notes]
@@ -135,16 +162,18 @@ def _file_plan(source: Source, config: DataConfig) -> Plan:
         label_column=label,
         notes=(*notes, *chosen),
     )
-    return Plan(facts, layout, tuple(files))
+    return Plan(facts, layout, tuple(files), labelled=labelled)
 
 
-def _fitting(file: SourceFile, first: FileFacts, layout: Layout, config: DataConfig) -> FileFacts:
+def _fitting(
+    file: SourceFile, first: FileFacts, layout: Layout, config: DataConfig, *, labelled: bool
+) -> FileFacts:
     """Detect a further file of a folder and refuse it when its columns are others."""
     from tunewright.data.detection import detect
     from tunewright.data.readers import sample_columns
     from tunewright.support.errors import InputError
 
-    facts = detect(file, config)
+    facts = detect(file, config, labelled=labelled)
     if facts.format != first.format:
         raise InputError(
             f"is {facts.format} and the files before it are {first.format}",
@@ -160,7 +189,7 @@ def _fitting(file: SourceFile, first: FileFacts, layout: Layout, config: DataCon
     fits = (
         names == layout.columns
         if ordered
-        else {layout.text, layout.label} <= set(names) <= set(layout.columns)
+        else {layout.text, layout.label or layout.text} <= set(names) <= set(layout.columns)
     )
     if facts.format == "parquet":
         fits = set(names) == set(layout.columns)

@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     import pyarrow as pa
 
     from tunewright.config.schema import DataConfig
+    from tunewright.data.frozen import FrozenRows
 
     Integers = npt.NDArray[np.int64]
 
@@ -33,7 +34,9 @@ OWN_COLUMNS = ("row", "source", "text", "label", "group")
 _INTERNAL = frozenset({*OWN_COLUMNS, "text_group", "digest"}) - {"source"}
 
 
-def split(source: Path, config: DataConfig, *, seed: int, out: Path) -> Dataset:
+def split(
+    source: Path, config: DataConfig, *, seed: int, out: Path, frozen: FrozenRows | None = None
+) -> Dataset:
     """Split validated rows and write the versioned data set.
 
     Args:
@@ -41,6 +44,7 @@ def split(source: Path, config: DataConfig, *, seed: int, out: Path) -> Dataset:
         config: ``split_by`` and the shares.
         seed: Another seed gives another split.
         out: The data set's folder; replaced as a whole, or not at all.
+        frozen: Where rows of an earlier data set stood; they stay there.
 
     Returns:
         The data set, opened.
@@ -67,6 +71,7 @@ def split(source: Path, config: DataConfig, *, seed: int, out: Path) -> Dataset:
         test_share=config.test_share,
         validation_share=config.validation_share,
         seed=seed,
+        frozen=None if frozen is None else frozen.sides(rows.key),
     )
     leaks = {
         "normalised_text": leaked(rows.key, sides),
@@ -204,11 +209,34 @@ def _write_splits(
         for side, (writer, state) in enumerate(zip(writers, states, strict=True)):
             part = table.filter(pa.array(sides[span] == side))
             writer.add(part)
-            for pair in zip(part.column("text").to_pylist(), part.column("label").to_pylist(), strict=True):
-                state.update(json.dumps(pair, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n")
+            _digest_rows(part, state)
     for writer in writers:
         writer.close()
     return {name: state.hexdigest() for name, state in zip(SPLITS, states, strict=True)}, columns
+
+
+def digest_of_rows(dataset: Dataset) -> str:
+    """Compute a data set's digest from its rows, to hold against the one in its manifest."""
+    import pyarrow.parquet as pq
+
+    digests: dict[str, str] = {}
+    for name in SPLITS:
+        state = hashlib.sha256()
+        for shard in sorted((dataset.root / name).glob("*.parquet")):
+            _digest_rows(pq.read_table(shard, columns=["text", "label"]), state)
+        digests[name] = state.hexdigest()
+    return _digest(dataset.label_names, digests)
+
+
+def _digest_rows(rows: pa.Table, state: hashlib._Hash) -> None:
+    """Take texts and labels into a split's digest."""
+    for pair in zip(rows.column("text").to_pylist(), rows.column("label").to_pylist(), strict=True):
+        state.update(json.dumps(pair, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n")
+
+
+def _digest(label_names: tuple[str, ...], digests: dict[str, str]) -> str:
+    """Make the data set's identity from its label map and its splits."""
+    return digest_json({"label_names": label_names, "splits": digests})
 
 
 def _arranged(table: pa.Table, groups: pa.Array) -> pa.Table:
@@ -251,7 +279,7 @@ def _manifest(
             for side, name in enumerate(SPLITS)
         },
         split_digests=digests,
-        digest=digest_json({"label_names": rows.label_names, "splits": digests}),
+        digest=_digest(rows.label_names, digests),
         split_by=split_by,
         seed=seed,
         leaks=leaks,

@@ -5,6 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tunewright.evaluation.graph import draw
 from tunewright.evaluation.plots import interval_plot, learning_curves, reliability_diagram
 from tunewright.support.errors import TunewrightError
 from tunewright.support.files import write_json, write_text
@@ -71,6 +72,8 @@ def render(report: Report) -> str:
         curves=[Markup(plot) for plot in learning_curves(report.history, report.primary_metric)],  # noqa: S704
         reliability=Markup(reliability_diagram(report.calibration)),  # noqa: S704 - matplotlib escapes texts
         intervals=[Markup(interval_plot(report.models, name)) for name in ("accuracy", "f1_macro")],  # noqa: S704
+        lineage=Markup(draw(report.lineage)) if report.lineage else None,  # noqa: S704 - draw escapes texts
+        provenance=_flat(report.figures.get("provenance") or {}),
         blocks=_blocks(report.figures),
         settings=_flat(report.recipe),
     )
@@ -136,10 +139,9 @@ def _labels_in_order(report: Report) -> list[str]:
 
 
 def _blocks(figures: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]]]:
-    """Sort figures into titled lists: provenance, the forecast beside what happened, and the training itself."""
+    """Sort figures into titled lists: the forecast beside what happened, and the training itself."""
     rest = {name: value for name, value in figures.items() if name not in {"provenance", "forecast"}}
     titled = (
-        ("Where this comes from", figures.get("provenance")),
         ("Forecast and outcome", figures.get("forecast")),
         ("Training", rest),
     )

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
     from matplotlib.figure import Figure
 
+    from tunewright.data.selection import Histogram
     from tunewright.evaluation.calibration import Bin
     from tunewright.evaluation.intervals import Interval
     from tunewright.evaluation.report import ModelFigures
@@ -93,7 +94,7 @@ def reliability_diagram(bins: Sequence[Bin]) -> str:
         lower.bar(middles, shares, width=0.9 / len(bins), color=ONE)
         lower.set(xlabel="confidence", ylabel="rows", ylim=(0, 1), yticks=[])
 
-    return _svg("reliability", NARROW, draw)
+    return svg("reliability", NARROW, draw)
 
 
 def interval_plot(models: Sequence[ModelFigures], metric: str) -> str:
@@ -116,7 +117,32 @@ def interval_plot(models: Sequence[ModelFigures], metric: str) -> str:
         axes.spines["left"].set_visible(False)
         axes.tick_params(length=0)
 
-    return _svg(f"intervals {metric}", (NARROW[0], 0.75 + 0.36 * len(models)), draw)
+    return svg(f"intervals {metric}", (NARROW[0], 0.75 + 0.36 * len(models)), draw)
+
+
+def selection_histogram(histogram: Histogram) -> str:
+    """Draw the shares of pool, chosen rows and control rows by uncertainty."""
+    kinds = (
+        ("pool", histogram.pool, SOFT),
+        ("chosen", histogram.chosen, ONE),
+        ("control", histogram.control, TWO),
+    )
+    shown = [(name, counts, colour) for name, counts, colour in kinds if sum(counts)]
+
+    def draw(figure: Figure) -> None:
+        axes = figure.subplots()
+        for name, counts, colour in shown:
+            shares, label = [count / sum(counts) for count in counts], f"{name}, {sum(counts):,} rows"
+            if name == "pool":
+                axes.stairs(shares, histogram.edges, color=colour, alpha=0.35, fill=True, label=label)
+            else:
+                dashes = "--" if name == "control" else "-"
+                axes.stairs(shares, histogram.edges, color=colour, linewidth=2, linestyle=dashes, label=label)
+        axes.set(xlim=(0, 1), xlabel="uncertainty", ylabel="share of rows")
+        axes.grid(axis="y")
+        axes.legend(labelcolor=INK)
+
+    return svg("selection", NARROW, draw)
 
 
 def _curves(history: Sequence[Mapping[str, float]], names: Mapping[str, str], title: str) -> str:
@@ -138,10 +164,10 @@ def _curves(history: Sequence[Mapping[str, float]], names: Mapping[str, str], ti
         axes.grid(axis="y")
         axes.legend(labelcolor=INK)
 
-    return _svg(f"curves {title}", NARROW, draw)
+    return svg(f"curves {title}", NARROW, draw)
 
 
-def _svg(name: str, inches: tuple[float, float], draw: Callable[[Figure], None]) -> str:
+def svg(name: str, inches: tuple[float, float], draw: Callable[[Figure], None]) -> str:
     """Draw a figure and return it as an SVG element."""
     from matplotlib import rc_context
     from matplotlib.backends.backend_svg import FigureCanvasSVG

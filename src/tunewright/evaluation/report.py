@@ -11,6 +11,7 @@ from tunewright.evaluation.bootstrap import interval, resample
 from tunewright.evaluation.calibration import Bin, reliability
 from tunewright.evaluation.comparison import Comparison, compare
 from tunewright.evaluation.conclusion import Conclusion, best, conclude
+from tunewright.evaluation.graph import Graph  # noqa: TC001 - pydantic reads it at run time
 from tunewright.evaluation.intervals import Interval, share
 from tunewright.evaluation.latency import Latency  # noqa: TC001 - pydantic reads it at run time
 from tunewright.evaluation.metrics import Metrics, confusion, score
@@ -98,6 +99,8 @@ class Report(Facts):
     recipe: dict[str, Any]
     notes: tuple[str, ...] = ()
     """What a reader must know before trusting a figure."""
+    lineage: Graph | None = None
+    """Where the subject comes from, to be drawn."""
 
     @property
     def rows(self) -> int:
@@ -112,6 +115,7 @@ def build_report(
     recipe: Recipe,
     history: Sequence[Mapping[str, float]],
     figures: Mapping[str, object],
+    lineage: Graph | None = None,
 ) -> Report:
     """Measure and compare models on the frozen test rows.
 
@@ -122,6 +126,7 @@ def build_report(
         history: Figures by epoch: ``epoch``, ``step``, ``train/loss``, ``validation/…``.
         figures: What training took. Two keys have a meaning: ``forecast`` (what was expected beside it) and
             ``provenance`` (run, commit, data digest, hardware, library versions), both mappings.
+        lineage: Where the subject comes from, from source to model.
 
     Raises:
         InputError: When there is no model, or one was not asked about these test rows.
@@ -158,6 +163,7 @@ def build_report(
         figures=_plain(figures),
         recipe=recipe.model_dump(mode="json"),
         notes=_notes(measured[subject.name].metrics, config, history, kept),
+        lineage=lineage,
     )
 
 

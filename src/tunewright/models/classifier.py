@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tunewright.models.heads import digest_weights, encoder_weights
+from tunewright.models.heads import digest_weights, encoder_weights, output_layer, without_layer
 from tunewright.models.inference import score_ids
 from tunewright.models.storage import Description, open_saved, save
 from tunewright.support.errors import InputError
@@ -113,6 +113,25 @@ class Classifier:
             padding_side=self.tokenizer.padding_side,
             batch_size=batch_size,
         )
+
+    def features(self, texts: Sequence[str], *, batch_size: int = 32) -> npt.NDArray[np.float32]:
+        """Return what the last layer sees of each text, float32 (texts, width): texts that it takes for alike are near.
+
+        Args:
+            texts: As they come; they are cleaned here.
+            batch_size: Texts a forward pass.
+        """
+        plain = self.model.get_base_model() if self.is_adapter else self.model
+        name, layer = output_layer(plain, len(self.label_names))
+        with without_layer(plain, name):
+            return score_ids(
+                plain,
+                self.encode(texts),
+                outputs=layer.in_features,
+                pad_id=self.tokenizer.pad_token_id,
+                padding_side=self.tokenizer.padding_side,
+                batch_size=batch_size,
+            )
 
     def predict(self, texts: Sequence[str], *, batch_size: int = 32) -> list[Prediction]:
         """Classify texts, in their order."""

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from tunewright.models.classifier import Classifier
-from tunewright.models.heads import head_names, is_head_weight, output_layer
+from tunewright.models.heads import head_names, is_head_weight, output_layer, without_layer
 from tunewright.models.inference import score_ids
 from tunewright.models.loading import load_encoder, seeded
 from tunewright.models.tokenizers import load_tokenizer, text_limit
@@ -75,7 +74,7 @@ def fit_head(
     _draw_layers_between(model, seed)
     name, layer = output_layer(model, len(label_names))
     ids = classifier.encode(train.texts)
-    with _without(model, name):
+    with without_layer(model, name):
         features = score_ids(
             model,
             ids,
@@ -83,7 +82,7 @@ def fit_head(
             pad_id=tokenizer.pad_token_id,
             padding_side=tokenizer.padding_side,
         )
-    weight, bias = _logistic_regression(features, train.labels, len(label_names))
+    weight, bias = logistic_regression(features, train.labels, len(label_names))
     _write(layer, weight, bias, features)
     return classifier
 
@@ -106,25 +105,19 @@ def _draw_layers_between(model: Any, seed: int) -> None:  # noqa: ANN401
                     module.bias.fill_(0.0 if pooler else ROTATION_BIAS)
 
 
-@contextmanager
-def _without(model: Any, name: str) -> Iterator[None]:  # noqa: ANN401
-    """Take a layer out inside, so that the model answers with that layer's inputs, one vector a text."""
-    from torch import nn
-
-    parent = model.get_submodule(name.rpartition(".")[0])
-    leaf = name.rpartition(".")[2]
-    layer = getattr(parent, leaf)
-    setattr(parent, leaf, nn.Identity())
-    try:
-        yield
-    finally:
-        setattr(parent, leaf, layer)
-
-
-def _logistic_regression(
+def logistic_regression(
     features: npt.NDArray[np.float32], labels: Sequence[int], classes: int
 ) -> tuple[npt.NDArray[np.float64], npt.NDArray[np.float64]]:
-    """Fit on standardised features; return weights (classes, features) and biases (classes,) for raw ones."""
+    """Fit the last layer of a classifier on the features that enter it.
+
+    Args:
+        features: Float32 (rows, width), as the encoder gives them; they are standardised for the fit.
+        labels: Class ids.
+        classes: How many there are; those without rows get a bias that makes them all but impossible.
+
+    Returns:
+        Weights (classes, width) and biases (classes,) for the raw features.
+    """
     import numpy as np
     from sklearn.linear_model import LogisticRegression
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from tunewright.support.errors import TunewrightError
@@ -56,6 +57,21 @@ def output_layer(model: Any, labels: int) -> tuple[str, Any]:  # noqa: ANN401
             f"{type(model).__name__} has no linear layer with {labels} outputs", mend="take another base"
         )
     return found[-1]
+
+
+@contextmanager
+def without_layer(model: Any, name: str) -> Iterator[None]:  # noqa: ANN401
+    """Take a layer out inside, so that the model answers with that layer's inputs, one vector a text."""
+    from torch import nn
+
+    parent = model.get_submodule(name.rpartition(".")[0])
+    leaf = name.rpartition(".")[2]
+    layer = getattr(parent, leaf)
+    setattr(parent, leaf, nn.Identity())
+    try:
+        yield
+    finally:
+        setattr(parent, leaf, layer)
 
 
 def encoder_weights(model: Any) -> Iterator[tuple[str, Any]]:  # noqa: ANN401

@@ -1,9 +1,11 @@
-"""The steps that give data: thin calls into the data room, with a line for the user after each."""
+"""The steps that give data: thin calls into the data room, each a run in MLflow and a line for the user."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from tunewright.pipeline.executing import executing
+from tunewright.pipeline.steps import FROZEN, LABELLED
 from tunewright.support.console import say
 
 if TYPE_CHECKING:
@@ -14,9 +16,17 @@ QUARANTINE = "data/quarantine.jsonl"
 
 def ingest(job: Job) -> None:
     """Read the source into ``data/interim/rows`` and say how it was read."""
+    from tunewright.data.additions import batches
     from tunewright.data.ingest import ingest as read
 
-    summary = read(job.recipe.data, base_dir=job.paths.root, out=job.paths.interim / "rows")
+    with executing(job, "ingest") as run:
+        summary = read(
+            job.recipe.data,
+            base_dir=job.paths.root,
+            out=job.paths.interim / "rows",
+            additions=batches(job.paths.root / LABELLED),
+        )
+        run.metrics({"rows": summary.rows}, 0)
     facts = summary.facts
     how = ", ".join(part for part in (facts.format, facts.encoding, f"text in '{facts.text_column}'") if part)
     say(f"    {summary.rows:,} rows ({how}, label in '{facts.label_column}')")
@@ -28,9 +38,11 @@ def clean(job: Job) -> None:
     """Clean ``data/interim/rows`` into ``data/interim/clean``."""
     from tunewright.data.cleaning import clean as run_cleaning
 
-    counts = run_cleaning(
-        job.paths.interim / "rows", job.recipe.data.cleaning, out=job.paths.interim / "clean"
-    )
+    with executing(job, "clean") as run:
+        counts = run_cleaning(
+            job.paths.interim / "rows", job.recipe.data.cleaning, out=job.paths.interim / "clean"
+        )
+        run.metrics({f"changed/{name}": count for name, count in counts.items()}, 0)
     changed = ", ".join(f"{name} {count:,}" for name, count in counts.items() if count)
     say(f"    rows changed: {changed or 'none'}")
 
@@ -39,12 +51,14 @@ def validate(job: Job) -> None:
     """Judge every row: good ones to ``data/interim/valid``, bad ones to the quarantine file."""
     from tunewright.data.validation import validate as judge
 
-    summary = judge(
-        job.paths.interim / "clean",
-        job.recipe.data.validation,
-        out=job.paths.interim / "valid",
-        quarantine=job.paths.root / QUARANTINE,
-    )
+    with executing(job, "validate") as run:
+        summary = judge(
+            job.paths.interim / "clean",
+            job.recipe.data.validation,
+            out=job.paths.interim / "valid",
+            quarantine=job.paths.root / QUARANTINE,
+        )
+        run.metrics({"rows": summary.kept, "quarantined": sum(summary.quarantined.values())}, 0)
     aside = ", ".join(f"{reason} {count:,}" for reason, count in summary.quarantined.items())
     say(f"    {summary.kept:,} good rows; set aside: {aside or 'none'}")
 
@@ -52,12 +66,22 @@ def validate(job: Job) -> None:
 def split(job: Job) -> None:
     """Freeze the splits in ``data/processed`` and draw the data card."""
     from tunewright.data.card import write_card
+    from tunewright.data.frozen import read_frozen
     from tunewright.data.splitting import split as freeze
 
-    dataset = freeze(
-        job.paths.interim / "valid", job.recipe.data, seed=job.recipe.seed, out=job.paths.processed
-    )
-    write_card(dataset, job.paths.reports / "data.html")
+    card = job.paths.reports / "data.html"
+    with executing(job, "split") as run:
+        dataset = freeze(
+            job.paths.interim / "valid",
+            job.recipe.data,
+            seed=job.recipe.seed,
+            out=job.paths.processed,
+            frozen=read_frozen(job.paths.root / FROZEN),
+        )
+        write_card(dataset, card)
+        run.log_dataset(dataset)
+        run.metrics({f"rows/{name}": rows for name, rows in dataset.manifest.splits.items()}, 0)
+        run.artifact(card)
     sizes = ", ".join(f"{name} {rows:,}" for name, rows in dataset.manifest.splits.items())
     leaks = ", ".join(f"{kind} {count}" for kind, count in dataset.manifest.leaks.items())
     say(f"    {sizes}; on both sides: {leaks}")

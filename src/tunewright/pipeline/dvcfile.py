@@ -18,8 +18,10 @@ from tunewright.support.files import read_json, write_text
 
 if TYPE_CHECKING:
     from tunewright.config.schema import Recipe
+    from tunewright.support.paths import ProjectPaths
 
 DVC_FILE = "dvc.yaml"
+LOCK_FILE = "dvc.lock"
 PARAMS_FILE = "params.json"
 """JSON, because DVC reads it once a stage: ten times faster than YAML."""
 FINGERPRINT = "data/source.json"
@@ -28,9 +30,16 @@ FINGERPRINT = "data/source.json"
 HEADER = "# Written by `tunewright run`; change configs/ instead.\n"
 
 
-def stage(step: Step, source: tuple[str, ...]) -> dict[str, Any]:
-    """Return the DVC stage of one step; ``source`` are the dependencies that stand for the user's data."""
+def stage(step: Step, source: tuple[str, ...], root: Path) -> dict[str, Any]:
+    """Return the DVC stage of one step.
+
+    Args:
+        step: Which.
+        source: The dependencies that stand for the user's data.
+        root: The project, for what a step takes only where it is there.
+    """
     takes = [path for name in step.takes for path in (source if name == SOURCE else (name,))]
+    takes += [path for path in step.may_take if (root / path).exists()]
     # A plain output is removed by DVC before its stage runs unless it persists; ours are replaced atomically.
     outs: list[Any] = [{path: {"persist": True}} for path in step.cached]
     outs += [{path: {"cache": False, "persist": True}} for path in step.plain]
@@ -43,17 +52,25 @@ def stage(step: Step, source: tuple[str, ...]) -> dict[str, Any]:
     }
 
 
-def pipeline(source: tuple[str, ...]) -> dict[str, Any]:
+def pipeline(source: tuple[str, ...], root: Path) -> dict[str, Any]:
     """Return the content of ``dvc.yaml``."""
-    return {"stages": {step.name: stage(step, source) for step in STEPS}}
+    return {"stages": {step.name: stage(step, source, root) for step in STEPS}}
 
 
 def write_pipeline(root: Path, recipe: Recipe, source: tuple[str, ...]) -> None:
     """Write both files where their content differs, so that an unchanged project stays untouched."""
     params = {**recipe.model_dump(mode="json"), "steps": {step.name: step.version for step in STEPS}}
-    stages = yaml.safe_dump(pipeline(source), sort_keys=False, allow_unicode=True, width=1000)
+    stages = yaml.safe_dump(pipeline(source, root), sort_keys=False, allow_unicode=True, width=1000)
     _write_if_new(root / PARAMS_FILE, json.dumps(params, indent=2, ensure_ascii=False) + "\n")
     _write_if_new(root / DVC_FILE, HEADER + stages)
+
+
+def recorded_source(paths: ProjectPaths) -> tuple[str, ...]:
+    """Return the dependencies that stood for the source when the data was last recorded."""
+    lock = yaml.safe_load((paths.root / LOCK_FILE).read_text(encoding="utf-8"))
+    first = STEPS[0]
+    names = (str(dependency["path"]) for dependency in lock["stages"][first.name]["deps"])
+    return tuple(name for name in names if name not in first.may_take)
 
 
 def _write_if_new(path: Path, text: str) -> None:

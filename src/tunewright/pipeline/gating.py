@@ -22,24 +22,40 @@ def challenge(job: Job) -> dict[str, Any]:
     """Decide about the version that this run registered, and move the alias when the gate says so.
 
     Returns:
-        The verdict with ``model``, ``version``, ``incumbent_version`` and ``promoted``.
+        The verdict with ``model``, ``version``, ``incumbent_version``, ``promoted`` and ``by_source``.
+    """
+    from tunewright.evaluation.predictions import Predictions
+
+    registered = read_json(job.paths.models / "registered.json")
+    tuned = Predictions.load(job.paths.reports / "evaluation" / "tuned.parquet")
+    return decide_about(job, int(registered["version"]), tuned)
+
+
+def decide_about(job: Job, version: int, answers: Predictions) -> dict[str, Any]:
+    """Let a version of the project's model challenge the champion.
+
+    Args:
+        job: The recipe and the project.
+        version: The challenger.
+        answers: Its answers on the frozen test rows.
     """
     from tunewright.evaluation.predictions import Predictions
     from tunewright.evaluation.slices import slice_masks
+    from tunewright.pipeline.forgetting import by_source
     from tunewright.registry.gate import decide
     from tunewright.registry.tracking import connect
 
     dataset = Dataset.load(job.paths.processed)
     tracking = connect(job.recipe, job.paths)
-    registered = read_json(job.paths.models / "registered.json")
-    tuned = Predictions.load(job.paths.reports / "evaluation" / "tuned.parquet")
+    registered = {"model": tracking.model_name, "version": version}
     baselines = job.paths.reports / "baselines"
     champion = champion_of(tracking)
-    if champion is not None and champion.version == registered["version"]:
+    if champion is not None and champion.version == version:
         return {**_already(registered), "promoted": True}
+    incumbent = None if champion is None else _champion_answers(job, tracking, champion, dataset)
     verdict = decide(
-        tuned,
-        None if champion is None else _champion_answers(job, tracking, champion, dataset),
+        answers,
+        incumbent,
         label_names=dataset.label_names,
         slices=slice_masks(dataset, job.recipe.evaluation),
         config=job.recipe.evaluation,
@@ -49,10 +65,10 @@ def challenge(job: Job) -> dict[str, Any]:
     )
     facts = {
         **verdict.model_dump(mode="json"),
-        "model": registered["model"],
-        "version": registered["version"],
+        **registered,
         "incumbent_version": champion.version if champion else None,
         "promoted": verdict.decision == "promote",
+        "by_source": [each.model_dump(mode="json") for each in by_source(dataset, answers, incumbent)],
     }
     _record(job, tracking, registered, facts)
     return facts

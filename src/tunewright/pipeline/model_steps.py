@@ -7,13 +7,16 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from tunewright.data.dataset import Dataset
+from tunewright.pipeline.executing import executing
 from tunewright.pipeline.pointers import BASE, CANDIDATE, logged_in
+from tunewright.pipeline.versioning import say_whether_pushed
 from tunewright.support.console import say
 from tunewright.support.files import read_json, write_json, writing_folder
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from tunewright.evaluation.report import Report
     from tunewright.models.catalogue import Base
     from tunewright.models.classifier import Classifier
     from tunewright.pipeline.job import Job
@@ -31,10 +34,12 @@ def check(job: Job) -> None:
     from tunewright.training.forecast import forecast
 
     dataset = Dataset.load(job.paths.processed)
-    base = _base(job)
-    texts = dataset.examples("train").texts
-    report = check_tokenizer(load_tokenizer(base, job.recipe.model), base, texts, job.recipe.model)
-    expected = forecast(dataset, base, job.recipe)
+    with executing(job, "check", tags=_tags(dataset)) as run:
+        base = _base(job)
+        texts = dataset.examples("train").texts
+        report = check_tokenizer(load_tokenizer(base, job.recipe.model), base, texts, job.recipe.model)
+        expected = forecast(dataset, base, job.recipe)
+        run.json("forecast.json", expected.model_dump(mode="json"))
     lines = [*report.lines(), *expected.describe().splitlines()]
     for line in lines:
         say(f"    {line}")
@@ -68,11 +73,9 @@ def _baseline_of_base(job: Job, dataset: Dataset, folder: Path) -> None:
     """Fit a head on the frozen base; it is also what adapters stand on, so it is always logged."""
     from tunewright.evaluation.predictions import predict_split
     from tunewright.models.frozen import fit_head
-    from tunewright.registry.executions import execution
     from tunewright.registry.models import log_classifier
-    from tunewright.registry.tracking import connect
 
-    with execution(connect(job.recipe, job.paths), "baseline", recipe=job.recipe, tags=_tags(dataset)) as run:
+    with executing(job, "baseline", recipe=job.recipe, tags=_tags(dataset)) as run:
         run.log_dataset(dataset)
         head = fit_head(
             _base(job),
@@ -98,7 +101,6 @@ def _baseline_of_base(job: Job, dataset: Dataset, folder: Path) -> None:
 
 def train(job: Job) -> None:
     """Fine-tune, certify, and log the candidate; a killed training goes on from its last checkpoint."""
-    from tunewright.registry.executions import execution
     from tunewright.registry.lineage import log_lineage
     from tunewright.registry.models import load, log_classifier
     from tunewright.registry.tracking import connect
@@ -106,6 +108,7 @@ def train(job: Job) -> None:
     from tunewright.training.classification import train as fine_tune
 
     dataset = Dataset.load(job.paths.processed)
+    say_whether_pushed(job.recipe, job.paths)
     base = _base(job)
     tracking = connect(job.recipe, job.paths)
     logged_base = logged_in(job.paths, BASE)
@@ -113,7 +116,7 @@ def train(job: Job) -> None:
     key = identity(dataset, base, job.recipe, head=head)
     attempt = job.paths.checkpoints / f"{key}.json"
     earlier = read_json(attempt)["run_id"] if attempt.is_file() else None
-    with execution(tracking, "train", recipe=job.recipe, tags=_tags(dataset), resume=earlier) as run:
+    with executing(job, "train", recipe=job.recipe, tags=_data_tags(job, dataset), resume=earlier) as run:
         write_json(attempt, {"run_id": run.run_id})
         run.log_dataset(dataset)
         candidate = fine_tune(
@@ -144,14 +147,25 @@ def train(job: Job) -> None:
 
 def evaluate(job: Job) -> None:
     """Open the candidate as the registry gives it, replay its certificate, and compare it on the test rows."""
+    dataset = Dataset.load(job.paths.processed)
+    with executing(job, "evaluate", tags=_tags(dataset)) as run:
+        report = _compare(job, dataset)
+        tuned = next(model.metrics for model in report.models if model.role == "tuned")
+        run.metrics({"test/accuracy": tuned.accuracy, "test/f1_macro": tuned.f1_macro}, 0)
+        run.artifact(job.paths.reports / "evaluation" / "report.html", "report")
+    say(f"    {report.headline}")
+
+
+def _compare(job: Job, dataset: Dataset) -> Report:
+    """Open the candidate, let it answer the test rows, and write the report."""
     from tunewright.evaluation.page import write_report
     from tunewright.evaluation.predictions import Predictions, predict_split
     from tunewright.evaluation.report import build_report
+    from tunewright.pipeline.tracing.version import candidate_lineage
     from tunewright.registry.certificate import replay
     from tunewright.registry.models import load, load_certificate
     from tunewright.registry.tracking import connect
 
-    dataset = Dataset.load(job.paths.processed)
     uri = logged_in(job.paths, CANDIDATE).uri
     pointer = read_json(job.paths.models / CANDIDATE)
     tracking = connect(job.recipe, job.paths)
@@ -176,11 +190,12 @@ def evaluate(job: Job) -> None:
         recipe=job.recipe,
         history=pointer["history"],
         figures={**pointer["figures"], "provenance": _provenance(pointer, dataset)},
+        lineage=candidate_lineage(tracking, dataset, pointer),
     )
     with writing_folder(job.paths.reports / "evaluation") as folder:
         write_report(report, folder)
         tuned.save(folder / "tuned.parquet")
-    say(f"    {report.headline}")
+    return report
 
 
 def register(job: Job) -> None:
@@ -196,22 +211,32 @@ def register(job: Job) -> None:
     pointers = {"base": logged_in(job.paths, BASE), "tuned": logged_in(job.paths, CANDIDATE)}
     known = {version.uri: version for version in versions_of(tracking, tracking.model_name)}
     versions = {}
-    for role, logged in pointers.items():
-        facts = {"data_digest": dataset.manifest.digest, "metrics": metrics.get(role, {})}
-        version = known.get(logged.uri) or make_version(tracking, logged, facts=facts)
-        versions[role] = version.version
-        say(f"    {role}: {version.name} version {version.version}")
+    with executing(job, "register", tags=_tags(dataset)) as run:
+        for role, logged in pointers.items():
+            facts = {"data_digest": dataset.manifest.digest, "metrics": metrics.get(role, {})}
+            version = known.get(logged.uri) or make_version(tracking, logged, facts=facts)
+            versions[role] = version.version
+            run.tags({f"version_{role}": version.version})
+            say(f"    {role}: {version.name} version {version.version}")
     record = {"model": tracking.model_name, "version": versions["tuned"], "base_version": versions["base"]}
     write_json(job.paths.models / REGISTERED, record)
 
 
 def promote(job: Job) -> None:
     """Ask the gate, write the verdict down, and move the alias when it says so."""
+    from tunewright.pipeline.forgetting import Part, describe
     from tunewright.pipeline.gating import challenge
 
-    verdict = challenge(job)
+    with executing(job, "promote") as run:
+        verdict = challenge(job)
+        run.tags(
+            {"decision": verdict["decision"], "promoted": verdict["promoted"], "model": verdict["version"]}
+        )
+        run.json(VERDICT, verdict)
     write_json(job.paths.reports / VERDICT, verdict)
     say(f"    {verdict['summary']}")
+    for part in verdict.get("by_source", []):
+        say(f"    {describe(Part.model_validate(part))}")
 
 
 def _base(job: Job) -> Base:
@@ -226,6 +251,15 @@ def _cleaning(job: Job) -> dict[str, object]:
 
 def _tags(dataset: Dataset) -> dict[str, object]:
     return {"data_digest": dataset.manifest.digest}
+
+
+def _data_tags(job: Job, dataset: Dataset) -> dict[str, object]:
+    """Name the data set and, where its pointers are committed, the commit."""
+    from tunewright.pipeline.history import find_digest
+    from tunewright.pipeline.repository import Repository
+
+    known = find_digest(Repository(job.paths.root), "split", dataset.manifest.digest)
+    return {**_tags(dataset), **({"data_commit": known.commit} if known else {})}
 
 
 def _certify(job: Job, dataset: Dataset, classifier: Classifier) -> Certificate:

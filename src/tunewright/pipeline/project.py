@@ -1,51 +1,33 @@
-"""A user's project: made, opened, run, asked."""
+"""A user's project: opened, run, asked."""
 
 from __future__ import annotations
 
-import re
-import shutil
-import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from tunewright.support.errors import InputError
-from tunewright.support.files import write_text
-from tunewright.support.paths import CONFIG, ProjectPaths
+from tunewright.support.paths import ProjectPaths
 
 if TYPE_CHECKING:
     from tunewright.config.schema import Recipe
-    from tunewright.data.dataset import Dataset
+    from tunewright.data.dataset import Dataset, SplitName
+    from tunewright.data.labelling import Conflicts
+    from tunewright.data.labelling_export import Format
+    from tunewright.evaluation.uncertainty import Strategy
     from tunewright.models.classifier import Prediction
+    from tunewright.pipeline.comparing import SideBySide
+    from tunewright.pipeline.inferring import Inferred
+    from tunewright.pipeline.labelling import Exported, Imported
+    from tunewright.pipeline.notebooks import NotebookRun
     from tunewright.pipeline.runner import Choice
+    from tunewright.pipeline.sampling import Sampled
+    from tunewright.pipeline.search import SweepSettings
     from tunewright.pipeline.summary import Outcome
-
-TEMPLATE = """# The project's recipe. `tunewright config show` prints it in full;
-# `tunewright config groups` lists the options.
-# A file such as configs/training/mine.yaml adds an option of your own: `tunewright run training=mine`.
-defaults:
-  - data: default
-  - model: minilm
-  - training: full
-  - evaluation: default
-  - registry: local
-  - _self_
-
-project: {name} # name of the MLflow experiment and of the registered model
-seed: 42 # splits, initial weights and order of rows
-
-data:
-  source: {source} # file, folder, fsspec URL (s3://, gs://, abfs://), or a Hugging Face data set id
-"""
-
-IGNORED = """/.tunewright/
-/.env
-/.env.*
-/data/raw/
-"""
+    from tunewright.pipeline.sweep_conclusion import SweepOutcome
+    from tunewright.pipeline.tracing.facts import RowTrace, VersionTrace
+    from tunewright.pipeline.versioned_data import VersionedData
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,11 +81,24 @@ class Project:
 
         return self.run(overrides, choice=Choice(until=step))
 
+    def sweep(self, overrides: Sequence[str], settings: SweepSettings | None = None) -> SweepOutcome:
+        """Search for the best recipe over overrides in Hydra's sweep syntax, and run the pipeline with it."""
+        from tunewright.pipeline.sweeping import sweep
+
+        return sweep(self, overrides, settings)
+
     def dataset(self) -> Dataset:
         """Open the data set that the last run made."""
         from tunewright.data.dataset import Dataset
 
         return Dataset.load(self.paths.processed)
+
+    @property
+    def data(self) -> VersionedData:
+        """The project's data over time: its versions, what differs between them, remotes."""
+        from tunewright.pipeline.versioned_data import VersionedData
+
+        return VersionedData(self.paths, self.last_recipe())
 
     def predict(self, texts: Sequence[str], *, model: str | None = None) -> list[Prediction]:
         """Classify texts with a registered model.
@@ -118,76 +113,152 @@ class Project:
         recipe = self.last_recipe()
         return load(connect(recipe, self.paths), model or f"{recipe.model_name}@champion").predict(texts)
 
+    def infer(
+        self,
+        source: str,
+        overrides: Sequence[str] = (),
+        *,
+        model: str | None = None,
+        out: Path | None = None,
+        force: bool = False,
+    ) -> Inferred:
+        """Answer every text of a file, folder or URL with a registered model and write the answers as parquet.
 
-def create(folder: Path, *, source: str | None = None, demo: bool = False) -> Project:
-    """Make a project: configuration, ignore rules, git and DVC repositories.
+        Args:
+            source: As in ``data.source``; labels may be absent.
+            overrides: ``data.…=`` words that say how it is read.
+            model: ``NAME[@alias|/version]``; the project's champion by default.
+            out: Folder to write; by default one below ``data/inferred``.
+            force: Answer again where the same request was answered before.
+        """
+        from tunewright.pipeline.incoming import version_outputs
+        from tunewright.pipeline.inferring import infer
 
-    Raises:
-        InputError: When the folder holds a project already, can't name one, or git is missing.
-    """
-    root = folder.resolve()
-    if source and demo:
-        raise InputError("can't be used together", place="--source and --demo", mend="give one of them")
-    if (root / CONFIG).exists():
-        raise InputError("is a tunewright project already", place=str(folder), mend="`cd` into it and run")
-    if root.is_file():
-        raise InputError("is a file", place=str(folder), mend="choose another name")
-    name = re.sub(r"[^A-Za-z0-9._-]+", "-", root.name).strip("-._")
-    if not name:
-        raise InputError(
-            "has no letter or digit for a project's name", place=str(folder), mend="choose another name"
+        done = infer(self, source, overrides, model=model, out=out, force=force)
+        version_outputs(self, [done.folder])
+        return done
+
+    def sample(
+        self,
+        answers: Path | None = None,
+        *,
+        rows: int = 100,
+        strategy: Strategy = "diverse",
+        random_share: float = 0.1,
+        seed: int = 42,
+        repeat: bool = False,
+        out: Path | None = None,
+        force: bool = False,
+    ) -> Sampled:
+        """Choose rows worth labelling among those that ``infer`` answered.
+
+        Args:
+            answers: A folder of answers; the newest by default.
+            rows: How many to choose.
+            strategy: ``diverse``, ``margin``, ``least_confidence``, ``entropy`` or ``random``.
+            random_share: Share drawn at random from the whole pool, as a control.
+            seed: The same seed chooses the same rows.
+            repeat: Whether rows of other selections may be chosen again.
+            out: Folder to write; by default one below ``data/to_label``.
+            force: Choose again.
+        """
+        from tunewright.pipeline.incoming import version_outputs
+        from tunewright.pipeline.sampling import Settings, sample
+
+        settings = Settings(rows, strategy, random_share, seed, repeat)
+        done = sample(self, answers, settings, out=out, force=force)
+        version_outputs(self, [done.selection.folder])
+        return done
+
+    def export_labels(
+        self, selection: Path, file: Path, *, to: Format | None = None, force: bool = False
+    ) -> Exported:
+        """Write a selection as ``csv``, ``jsonl`` or ``label-studio`` for annotators."""
+        from tunewright.pipeline.labelling import export_labels
+
+        return export_labels(self, selection, file, to=to, force=force)
+
+    def import_labels(
+        self,
+        files: Sequence[Path],
+        selection: Path,
+        *,
+        name: str | None = None,
+        conflicts: Conflicts = "quarantine",
+        new_labels: bool = False,
+        force: bool = False,
+    ) -> Imported:
+        """Check what annotators gave back against the selection and write it as a labelled batch.
+
+        The next run learns from it too. Rows that have a split keep it from now on.
+        """
+        from tunewright.pipeline.incoming import join_batch
+        from tunewright.pipeline.labelling import import_labels
+
+        done = import_labels(
+            self, files, selection, name=name, conflicts=conflicts, new_labels=new_labels, force=force
         )
-    if shutil.which("git") is None:
-        raise InputError("git is not installed", mend="install it: a project is a git repository")
-    (root / "data" / "raw").mkdir(parents=True, exist_ok=True)
-    if demo:
-        source = _copy_demo(root)
-    _write_ignores(root)
-    _initialise_repositories(root)
-    write_text(root / CONFIG, TEMPLATE.format(name=name, source=_yaml_word(_from_root(source, root))))
-    return Project(ProjectPaths(root))
+        join_batch(self, done)
+        return done
 
+    def models(self) -> list[dict[str, Any]]:
+        """Describe the versions of the project's model, newest first, as ``tunewright models list --json`` does."""
+        from tunewright.registry.tracking import connect
+        from tunewright.registry.versions import list_versions
 
-def _copy_demo(root: Path) -> str:
-    text = (resources.files("tunewright") / "demo" / "messages.csv").read_text(encoding="utf-8")
-    target = root / "data" / "raw" / "messages.csv"
-    if not target.exists():
-        write_text(target, text)
-    return "data/raw/messages.csv"
+        return list_versions(connect(self.last_recipe(), self.paths))
 
+    def compare(self, a: str, b: str) -> SideBySide:
+        """Compare two versions on the frozen test rows, as ``tunewright models compare`` does.
 
-def _from_root(source: str | None, root: Path) -> str | None:
-    """Let a path that the user sees from here be found from the project."""
-    if source and not (root / source).exists() and Path(source).exists():
-        return str(Path(source).resolve())
-    return source
+        Args:
+            a: A version, ``NAME[@alias|/version]``.
+            b: Another.
+        """
+        from tunewright.pipeline.comparing import compare_versions
 
+        return compare_versions(self, a, b)
 
-def _yaml_word(value: str | None) -> str:
-    import json
+    def trace(self, what: str = "", *, rows: int = 0, split: SplitName | None = None) -> VersionTrace:
+        """Say where a version comes from and what came of it, as ``tunewright trace`` does.
 
-    return "null" if value is None else json.dumps(value, ensure_ascii=False)
+        Args:
+            what: A model version (``NAME/3``, ``NAME@champion``) or a data version (a commit, digest, run, ``latest``);
+                the champion by default.
+            rows: How many of its rows to list at most.
+            split: List rows of this split alone.
+        """
+        from tunewright.pipeline.tracing.version import Listing, trace_version
 
+        return trace_version(self, what, Listing(split, rows) if rows else None)
 
-def _write_ignores(root: Path) -> None:
-    path = root / ".gitignore"
-    present = path.read_text(encoding="utf-8") if path.exists() else ""
-    missing = [line for line in IGNORED.splitlines() if line not in present.splitlines()]
-    if missing:
-        write_text(
-            path,
-            present + ("\n" if present and not present.endswith("\n") else "") + "\n".join(missing) + "\n",
-        )
+    def trace_row(
+        self,
+        text: str | None = None,
+        *,
+        row_id: str | None = None,
+        row: int | None = None,
+        within: str = "",
+        fetch: bool = False,
+    ) -> RowTrace:
+        """Say what a row went into: data versions, runs, model versions, selections, batches, answers.
 
+        Args:
+            text: Its text; or
+            row_id: its id ``row-…`` in selections and labelled batches; or
+            row: its number in the source.
+            within: The version whose source ``row`` counts in; the present data by default.
+            fetch: Fetch older data from the remote where it isn't on this disk.
+        """
+        from tunewright.pipeline.tracing.row import RowAsked, trace_row
 
-def _initialise_repositories(root: Path) -> None:
-    """Make the folder a git repository of its own, and a DVC repository."""
-    from tunewright.pipeline.dvc import initialise
+        return trace_row(self, RowAsked(text, row_id, row, within), fetch=fetch)
 
-    if not (root / ".git").exists():
-        done = subprocess.run(
-            ["git", "init", "--quiet", str(root)], capture_output=True, text=True, check=False
-        )
-        if done.returncode != 0:
-            raise InputError(f"git init failed ({done.stderr.strip()})", place=str(root))
-    initialise(root)
+    def run_notebook(
+        self, file: Path, parameters: Mapping[str, object] | None = None, *, timeout_s: int | None = None
+    ) -> NotebookRun:
+        """Run a notebook and keep its executed copy (see ``pipeline.notebooks``)."""
+        from tunewright.pipeline.job import Job
+        from tunewright.pipeline.notebooks import run_notebook
+
+        return run_notebook(Job(self.last_recipe(), self.paths), file, parameters, timeout_s=timeout_s)

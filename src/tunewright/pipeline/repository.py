@@ -29,6 +29,19 @@ class GitError(TunewrightError):
     """Git refused something."""
 
 
+PUSH_MEND = "`git pull --rebase`, then `git push`; nothing was forced"
+
+
+@dataclass(frozen=True, slots=True)
+class Logged:
+    """A commit and the facts that its trailers hold."""
+
+    commit: str
+    when: str
+    """ISO 8601, with the time zone."""
+    facts: dict[str, str]
+
+
 @dataclass(frozen=True, slots=True)
 class Repository:
     """The git repository that holds a project."""
@@ -40,8 +53,64 @@ class Repository:
         """Return the id of the current commit; ``None`` in a repository without one."""
         return self._try("rev-parse", "--verify", "--quiet", "HEAD")
 
+    def resolve(self, revision: str) -> str | None:
+        """Return the full id of the commit that a branch, tag or (short) id names; ``None`` when there is none."""
+        return self._try("rev-parse", "--verify", "--quiet", "--end-of-options", f"{revision}^{{commit}}")
+
+    def read(self, commit: str, path: str) -> str | None:
+        """Return a file, ``path`` below ``root``, as it was in a commit; ``None`` when it had none."""
+        return self._try("cat-file", "blob", f"{commit}:./{path}")
+
+    def is_committed(self, paths: Sequence[str]) -> bool:
+        """Tell whether some files are in the current commit as they are on disk."""
+        return self._try("status", "--porcelain", "--", *paths) == ""
+
+    def log(self, trailers: Sequence[str], *, most: int = 0) -> list[Logged]:
+        """List the commits up to the current one that carry the first of some trailers, newest first.
+
+        Args:
+            trailers: Names of the trailers to read.
+            most: Stop after so many commits; 0 reads all.
+        """
+        if self.head() is None:
+            return []
+        fields = ["%H", "%cI", *(f"%(trailers:key={name},valueonly,separator=%x2C)" for name in trailers)]
+        limit = [f"--max-count={most}"] if most else []
+        text = self._git("log", *limit, f"--grep=^{trailers[0]}: ", f"--format={'%x1F'.join(fields)}%x1E")
+        found = []
+        for record in filter(None, (part.strip("\n") for part in text.split("\x1e"))):
+            commit, when, *values = record.split("\x1f")
+            found.append(Logged(commit, when, dict(zip(trailers, values, strict=True))))
+        return found
+
+    def push(self) -> str:
+        """Push the current branch to where it goes by itself, never by force.
+
+        Returns:
+            The branch.
+
+        Raises:
+            GitError: When there is nowhere to push to, the other side refuses, or it can't be reached.
+        """
+        branch = self._try("symbolic-ref", "--quiet", "--short", "HEAD")
+        if branch is None:
+            raise GitError(
+                "HEAD is detached, so there is no branch to push",
+                place=str(self.root),
+                mend="`git switch` to one",
+            )
+        done = self._run(("push", "--porcelain"), None)
+        if done.returncode != 0:
+            raise GitError(f"the push was refused ({_why(done)})", place=f"branch {branch}", mend=PUSH_MEND)
+        return branch
+
     def commit(
-        self, paths: Sequence[str], message: str, *, trailers: Mapping[str, str] | None = None
+        self,
+        paths: Sequence[str],
+        message: str,
+        *,
+        trailers: Mapping[str, str] | None = None,
+        even_if_empty: bool = False,
     ) -> str | None:
         """Commit some files as they are on disk, and nothing else.
 
@@ -49,6 +118,7 @@ class Repository:
             paths: Files below ``root``; one that is absent is removed from the repository.
             message: The subject line.
             trailers: Facts for programs, added as git trailers (git-interpret-trailers(1)).
+            even_if_empty: Commit the message and its facts when the files are committed already as they are.
 
         Returns:
             The new commit's id; ``None`` when the files are already committed as they are.
@@ -65,7 +135,7 @@ class Repository:
         for _ in range(ATTEMPTS):
             parent = self.head()
             tree = self._tree(parent, paths)
-            if parent and tree == self._git("rev-parse", f"{parent}^{{tree}}"):
+            if parent and not even_if_empty and tree == self._git("rev-parse", f"{parent}^{{tree}}"):
                 return None
             made = self._commit_tree(tree, parent, "\n".join(lines))
             if self._try("update-ref", "-m", f"commit: {message}", "HEAD", made, parent or EMPTY) is not None:
@@ -144,3 +214,12 @@ class Repository:
             raise GitError(
                 f"git {arguments[0]} didn't end in {TIMEOUT_S:.0f} s", place=str(self.root)
             ) from error
+
+
+def _why(done: subprocess.CompletedProcess[str]) -> str:
+    """Find the line in which git says why it didn't push; URLs in it may hold credentials."""
+    from tunewright.registry.tracking import without_credentials
+
+    refused = [line.split("\t")[-1] for line in done.stdout.splitlines() if line.startswith("!")]
+    said = [line for line in done.stderr.splitlines() if line.startswith(("fatal:", "error:"))]
+    return without_credentials((refused or said or [f"status {done.returncode}"])[0])

@@ -15,9 +15,12 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 from tunewright.pipeline.dvc import Records, open_records
-from tunewright.pipeline.dvcfile import DVC_FILE, FINGERPRINT, PARAMS_FILE, write_pipeline
+from tunewright.pipeline.dvcfile import DVC_FILE, FINGERPRINT, PARAMS_FILE, recorded_source, write_pipeline
+from tunewright.pipeline.holding import held, without_held
 from tunewright.pipeline.job import Job
-from tunewright.pipeline.steps import SOURCE, Step, select
+from tunewright.pipeline.pointers import lost
+from tunewright.pipeline.steps import SOURCE, STEPS, Step, select
+from tunewright.pipeline.versioning import Versioning
 from tunewright.support.console import say
 from tunewright.support.errors import InputError
 from tunewright.support.files import write_json, writing
@@ -74,7 +77,8 @@ def run(recipe: Recipe, paths: ProjectPaths, choice: Choice | None = None) -> tu
         locked(paths.state / "run.lock", what="the run of this project"),
         _unchanged(paths) if choice.dry_run else nullcontext(),
     ):
-        write_pipeline(paths.root, recipe, source_dependencies(recipe, paths))
+        source = recorded_source(paths) if held(paths) else source_dependencies(recipe, paths)
+        write_pipeline(paths.root, recipe, source)
         with open_records(paths.root) as records:
             walk = _plan if choice.dry_run else _walk
             return tuple(walk(steps, Job(recipe, paths), records, force=choice.force))
@@ -145,18 +149,53 @@ def _relative(file: str, paths: ProjectPaths) -> str:
 
 def _walk(steps: tuple[Step, ...], job: Job, records: Records, *, force: bool) -> Iterator[StepResult]:
     reasons_by_step = _reasons(steps, job, records, force=force)
+    versioning = Versioning(job, records)
     for position, step in enumerate(steps, start=1):
         reasons = reasons_by_step[step.name]
         if not reasons:
+            versioning.record(step)
             yield StepResult(step.name, "skipped", (), 0.0)
             continue
         _refuse_missing_inputs(step, job)
-        say(f"[{position}/{len(steps)}] {step.name}: {step.summary}")
         started = time.perf_counter()
-        function_of(step)(job)
-        records.commit(step.name)
+        say(f"[{position}/{len(steps)}] {step.name}: {step.summary}")
+        result = perform(step, job, records, versioning, force=force)
         reasons_by_step = _reasons(steps[position:], job, records, force=force)
-        yield StepResult(step.name, "ran", reasons, round(time.perf_counter() - started, 3))
+        yield StepResult(step.name, result, reasons, round(time.perf_counter() - started, 3))
+    if any(not step.cached for step in steps):
+        versioning.finish()
+
+
+def version_outstanding(job: Job) -> None:
+    """Commit and push what the steps gave and could not be committed before; run nothing."""
+    with (
+        locked(job.paths.state / "run.lock", what="the run of this project"),
+        open_records(job.paths.root) as records,
+    ):
+        versioning = Versioning(job, records)
+        for step in STEPS:
+            versioning.record(step)
+        versioning.finish()
+
+
+def perform(
+    step: Step, job: Job, records: Records, versioning: Versioning, *, force: bool
+) -> Literal["ran", "skipped"]:
+    """Give a step's outputs for its present inputs: from DVC's run cache, or by running it; record and version them.
+
+    Returns:
+        ``skipped`` when an earlier execution with the same inputs had given them.
+    """
+    if step.recalled and not force and records.recall(step.name):
+        lost_models = lost(job)
+        if not any(path in lost_models for path in step.gives):
+            say("    seen before with the same inputs and settings: taken from the cache")
+            versioning.recalled(step)
+            return "skipped"
+    function_of(step)(job)
+    records.commit(step.name, remember=step.recalled)
+    versioning.record(step)
+    return "ran"
 
 
 def _plan(steps: tuple[Step, ...], job: Job, records: Records, *, force: bool) -> Iterator[StepResult]:
@@ -176,17 +215,16 @@ def _reasons(
     steps: tuple[Step, ...], job: Job, records: Records, *, force: bool
 ) -> dict[str, tuple[str, ...]]:
     """Say why each step must run: what DVC sees changed, and models that only the tracking store could have lost."""
-    from tunewright.pipeline.pointers import lost
-
     names = [step.name for step in steps]
     if force:
-        return dict.fromkeys(names, ("forced",))
+        return without_held(dict.fromkeys(names, ("forced",)), job)
     changes, missing = records.changes(names), lost(job)
-    return {
+    reasons = {
         step.name: changes[step.name]
         + tuple(f"{path}: {missing[path]}" for path in step.gives if path in missing)
         for step in steps
     }
+    return without_held(reasons, job)
 
 
 def _refuse_missing_inputs(step: Step, job: Job) -> None:

@@ -26,11 +26,15 @@ class Step:
     function: str
     params: tuple[str, ...]
     takes: tuple[str, ...]
+    may_take: tuple[str, ...] = ()
+    """Artefacts that it takes where they are there."""
     cached: tuple[str, ...] = ()
     """Outputs whose bytes DVC keeps: data."""
     plain: tuple[str, ...] = ()
     """Outputs that git may keep as they are: pointers, figures, pages."""
     version: int = 1
+    recalled: bool = True
+    """Whether DVC's run cache may give the outputs of an earlier execution; not for steps that act on the registry."""
 
     @property
     def gives(self) -> tuple[str, ...]:
@@ -60,6 +64,10 @@ JUDGING = tuple(
     )
 )  # fmt: skip
 DATA = "data/processed"
+LABELLED = "data/labelled"
+"""Batches of rows that were labelled after the first training."""
+FROZEN = "data/frozen.parquet"
+"""Where the rows stood when the first batch came: they stay there."""
 BASELINES = "reports/baselines"
 
 STEPS: tuple[Step, ...] = (
@@ -69,6 +77,7 @@ STEPS: tuple[Step, ...] = (
         function="tunewright.pipeline.data_steps:ingest",
         params=READING,
         takes=(SOURCE,),
+        may_take=(LABELLED,),
         cached=("data/interim/rows",),
     ),
     Step(
@@ -93,6 +102,7 @@ STEPS: tuple[Step, ...] = (
         function="tunewright.pipeline.data_steps:split",
         params=("data.split_by", "data.test_share", "data.validation_share", "data.shard_rows", "seed"),
         takes=("data/interim/valid",),
+        may_take=(FROZEN,),
         cached=(DATA,),
         plain=("reports/data.html",),
     ),
@@ -134,6 +144,7 @@ STEPS: tuple[Step, ...] = (
         params=(*JUDGING, "seed"),
         takes=(DATA, BASELINES, "models/candidate.json"),
         plain=("reports/evaluation",),
+        version=2,
     ),
     Step(
         name="register",
@@ -142,6 +153,7 @@ STEPS: tuple[Step, ...] = (
         params=("registry", "project"),
         takes=("models/base.json", "models/candidate.json", "reports/evaluation"),
         plain=("models/registered.json",),
+        recalled=False,
     ),
     Step(
         name="promote",
@@ -150,6 +162,7 @@ STEPS: tuple[Step, ...] = (
         params=("evaluation.gate", "registry", "project"),
         takes=(DATA, "reports/evaluation", BASELINES, "models/registered.json"),
         plain=("reports/verdict.json",),
+        recalled=False,
     ),
 )
 
@@ -175,9 +188,15 @@ def select(
 ) -> tuple[Step, ...]:
     """Return the steps from ``start`` to ``until``, or the one called ``only``; all by default."""
     if only and (start or until):
-        raise InputError("can't be used together", place="--from and --only", mend="give one of them")
+        raise InputError(
+            "can't be used together", place="--only and --from or --until", mend="give one of them"
+        )
     if only:
         return (find(only),)
     first = STEPS.index(find(start)) if start else 0
     last = STEPS.index(find(until)) if until else len(STEPS) - 1
+    if last < first:
+        raise InputError(
+            f"comes before {STEPS[first].name}", place=f"--until {STEPS[last].name}", mend="turn them round"
+        )
     return STEPS[first : last + 1]

@@ -157,6 +157,8 @@ def execution(
     tags: Mapping[str, object] | None = None,
     recipe: Recipe | None = None,
     resume: str | None = None,
+    within: str | None = None,
+    name: str = "",
 ) -> Iterator[Execution]:
     """Record one execution of a step; its end sets the run's status.
 
@@ -170,16 +172,24 @@ def execution(
         tags: Facts; names without a dot get the prefix ``tunewright.``.
         recipe: Recorded as parameters, as ``recipe.json`` and as the tag ``recipe_digest``.
         resume: Id of an execution that was killed or failed, to be continued.
+        within: Id of the execution of which this one is a trial; without it the step's parent run is the parent.
+        name: The run's name; empty makes one from step and time.
 
     Raises:
         InputError: When the run to be resumed doesn't exist or belongs to another step.
     """
     with explained(tracking.uri):
-        parent = _parent_run(tracking, step)
-        run_id, name = _resumed(tracking, step, resume) if resume else _started(tracking, step, parent)
+        parent = within or _parent_run(tracking, step)
+        if resume:
+            run_id, name = _resumed(tracking, step, resume)
+        else:
+            kind = "trial" if within else "execution"
+            facts = {**(tags or {}), "kind": kind, "step": step}
+            run_id, name = _started(tracking, facts, parent, name)
     run = Execution(tracking, run_id, parent, name)
     try:
-        run.tags(tags or {})
+        if resume:
+            run.tags(tags or {})
         run.params(params or {})
         if recipe is not None:
             _record_recipe(run, recipe)
@@ -193,6 +203,30 @@ def execution(
         raise
     with explained(tracking.uri):
         tracking.client.set_terminated(run_id, "FINISHED")
+
+
+def is_open(tracking: Tracking, run_id: str) -> bool:
+    """Tell whether the store holds a run that has not ended."""
+    from mlflow.exceptions import MlflowException
+
+    try:
+        run = tracking.client.get_run(run_id)
+    except MlflowException:
+        return False
+    return str(run.info.status) == "RUNNING"
+
+
+def set_killed(tracking: Tracking, run_id: str) -> None:
+    """Close the run of an execution that was killed and won't be resumed."""
+    with explained(tracking.uri):
+        tracking.client.set_terminated(run_id, "KILLED")
+
+
+def tag_run(tracking: Tracking, run_id: str, tags: Mapping[str, object]) -> None:
+    """Add facts to a run that may have ended; names without a dot get our prefix."""
+    with explained(tracking.uri):
+        for name, value in tags_of(tags).items():
+            tracking.client.set_tag(run_id, name, value)
 
 
 def _end_quietly(run: Execution, status: str, error: BaseException | None = None) -> None:
@@ -237,14 +271,14 @@ def _parents(tracking: Tracking, step: str) -> list[str]:
     return [run.info.run_id for run in sorted(runs, key=lambda run: (run.info.start_time, run.info.run_id))]
 
 
-def _started(tracking: Tracking, step: str, parent: str) -> tuple[str, str]:
-    """Create the child run, named after step and time."""
+def _started(tracking: Tracking, facts: Mapping[str, object], parent: str, name: str = "") -> tuple[str, str]:
+    """Create the child run with its tags in one request, so that a kill leaves none that can't be found again."""
     state = git_state(tracking.root)
-    name = f"{step}-{datetime.now(timezone.utc):%Y%m%d-%H%M%S-%f}-{secrets.token_hex(2)}"
+    name = name or f"{facts['step']}-{datetime.now(timezone.utc):%Y%m%d-%H%M%S-%f}-{secrets.token_hex(2)}"
     tags = {
         "mlflow.parentRunId": parent,
         "mlflow.source.name": "tunewright",
-        **tags_of({"kind": "execution", "step": step, "commit": state.commit or "", "dirty": state.dirty}),
+        **tags_of({**facts, "commit": state.commit or "", "dirty": state.dirty}),
     }
     if state.commit:
         tags["mlflow.source.git.commit"] = state.commit

@@ -167,6 +167,25 @@ def learned_from(tracking: Tracking, text: str, name: str = "") -> list[tuple[Ve
     return found
 
 
+def fetched(tracking: Tracking, run_id: str, name: str, folder: Path) -> Path | None:
+    """Fetch one artefact of a run.
+
+    Args:
+        tracking: Where.
+        run_id: The run.
+        name: Its path among the artefacts.
+        folder: Where to put it.
+
+    Returns:
+        The file; None when the run has none of that name.
+    """
+    with explained(tracking.uri):
+        listed = tracking.client.list_artifacts(run_id, str(Path(name).parent) if "/" in name else None)
+        if name not in {item.path for item in listed}:
+            return None
+        return Path(tracking.client.download_artifacts(run_id, name, str(folder)))
+
+
 def _installed(name: str) -> str | None:
     """Return a package's version."""
     try:
@@ -180,7 +199,7 @@ def _rows(tracking: Tracking, run_id: str) -> Sequence[tuple[str, str]]:
     import pyarrow.parquet as pq
 
     with tempfile.TemporaryDirectory() as name:
-        path = _fetched(tracking, run_id, ROWS, Path(name))
+        path = fetched(tracking, run_id, ROWS, Path(name))
         if path is None:
             return []
         table = pq.read_table(path, columns=["digest", "split"])
@@ -195,19 +214,10 @@ def _row_counts(tracking: Tracking, version: Version) -> dict[str, int]:
     return counts
 
 
-def _fetched(tracking: Tracking, run_id: str, name: str, folder: Path) -> Path | None:
-    """Fetch one artefact of a run; None when it has none of that name."""
-    with explained(tracking.uri):
-        listed = tracking.client.list_artifacts(run_id, str(Path(name).parent) if "/" in name else None)
-        if name not in {item.path for item in listed}:
-            return None
-        return Path(tracking.client.download_artifacts(run_id, name, str(folder)))
-
-
 def _text(tracking: Tracking, run_id: str, name: str) -> str | None:
     """Read one text artefact of a run."""
     with tempfile.TemporaryDirectory() as folder:
-        path = _fetched(tracking, run_id, name, Path(folder))
+        path = fetched(tracking, run_id, name, Path(folder))
         return None if path is None else path.read_text(encoding="utf-8")
 
 

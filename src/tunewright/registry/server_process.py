@@ -110,13 +110,13 @@ def end(owner: Path) -> int:
 
 
 def memory_mb(processes: Sequence[psutil.Process]) -> float:
-    """Return the resident memory of some processes, summed, in MB (10^6 bytes)."""
+    """Return the resident memory of some processes in MB (10^6 bytes); what they share counts once on Linux."""
     import psutil
 
     total = 0
     for process in processes:
         with contextlib.suppress(psutil.Error):
-            total += process.memory_info().rss
+            total += getattr(process.memory_full_info(), "pss", 0) or process.memory_info().rss
     return round(total / 1e6, 1)
 
 

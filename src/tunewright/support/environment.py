@@ -34,6 +34,7 @@ NOISY_LOGGERS = (
     "urllib3",
     "matplotlib",
     "fsspec",
+    "traitlets",
     "py.warnings",
 )
 

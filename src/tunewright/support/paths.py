@@ -67,6 +67,16 @@ class ProjectPaths:
         return self.state / "checkpoints"
 
     @property
+    def executions(self) -> Path:
+        """The last execution of each step, as JSON."""
+        return self.state / "executions"
+
+    @property
+    def history(self) -> Path:
+        """The commits that steps made of their data, by time."""
+        return self.root / "commit_history.json"
+
+    @property
     def ledger(self) -> Path:
         """The append-only record of registrations, promotions, rollbacks and deletions."""
         return self.root / "reports" / "ledger.jsonl"

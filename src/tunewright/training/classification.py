@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from tunewright.config.schema import Recipe
     from tunewright.data.dataset import Dataset
     from tunewright.models.catalogue import Base
-    from tunewright.training.recorder import Recorder
+    from tunewright.training.recorder import GivesUp, Recorder
 
 WITHOUT_EFFECT = {"checkpoint_steps", "keep_checkpoints"}
 """Settings that may change between a kill and its resume: the weights don't depend on them."""
@@ -35,6 +35,7 @@ def train(
     workspace: Path,
     recorder: Recorder,
     head: Classifier | None = None,
+    gives_up: GivesUp | None = None,
 ) -> Candidate:
     """Fine-tune ``base`` on the data set, going on by itself from where a killed call stopped.
 
@@ -49,6 +50,8 @@ def train(
         recorder: Takes figures with their step; after a resume, those from before the kill as well.
         head: The base with a head fitted on its frozen features (``models.frozen.fit_head``), to start from;
             without one the head starts as drawn from the seed.
+        gives_up: Asked after each epoch but the last whether to end the training there, with the best weights so
+            far; a search prunes its trials so. What it answered isn't part of the training's identity.
 
     Raises:
         InputError: When a split is empty or the machine lacks what the recipe asks for.
@@ -60,7 +63,7 @@ def train(
     checkpoint = newest_whole(folder)
     prepared = prepare(dataset, base, recipe, hardware=_hardware_of(checkpoint), head=head)
     say(prepared.hardware.describe())
-    supervisor = Supervisor.begin(prepared, recorder, folder, checkpoint)
+    supervisor = Supervisor.begin(prepared, recorder, folder, checkpoint, gives_up=gives_up)
     with prepared.computing():
         _fit(prepared, supervisor, folder, checkpoint)
     return _candidate(base, supervisor, checkpoint)

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Protocol
+
+GivesUp = Callable[[Sequence[Mapping[str, float]]], bool]
+"""Takes one entry an epoch so far (``epoch``, ``step`` and the ``validation/…`` figures); True ends the training."""
 
 
 class Recorder(Protocol):

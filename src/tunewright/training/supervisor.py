@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     import torch
 
     from tunewright.training.preparation import Prepared
-    from tunewright.training.recorder import Recorder
+    from tunewright.training.recorder import GivesUp, Recorder
 
 CHECKPOINTS_PER_RUN = 10
 CHECKPOINT_MIN_SECONDS = 30.0
@@ -53,6 +53,8 @@ class Supervisor:
     """Trainable weights of the best epoch so far, on the CPU."""
     step: int = 0
     """The step that ended last."""
+    gives_up: GivesUp | None = None
+    """Asked after each epoch but the last."""
     _stopwatch: Stopwatch = field(init=False)
     _saving_since: float = field(default_factory=time.monotonic)
     _saved_at: float = field(default_factory=time.monotonic)
@@ -62,7 +64,13 @@ class Supervisor:
 
     @classmethod
     def begin(
-        cls, prepared: Prepared, recorder: Recorder, folder: Path, checkpoint: Checkpoint | None
+        cls,
+        prepared: Prepared,
+        recorder: Recorder,
+        folder: Path,
+        checkpoint: Checkpoint | None,
+        *,
+        gives_up: GivesUp | None = None,
     ) -> Supervisor:
         """Start afresh, or go on from a checkpoint with its journal and best weights."""
         journal = Journal.from_dict(checkpoint.record["journal"]) if checkpoint else Journal()
@@ -75,6 +83,7 @@ class Supervisor:
             progress,
             MemoryMeter(prepared.weight_bytes),
             step=progress.first_step,
+            gives_up=gives_up,
         )
         journal.replay(recorder)
         if checkpoint and (checkpoint.folder / BEST).is_file():
@@ -133,6 +142,8 @@ class Supervisor:
         )
         patience = recipe.training.early_stopping_patience
         stops = bool(patience) and self.journal.epochs_without_gain >= patience
+        if not stops and step < prepared.total_steps and self.gives_up is not None:
+            stops = self.gives_up(self.journal.epochs)
         self.journal.stopped_early = stops and step < prepared.total_steps
         ends = stops or step >= prepared.total_steps
         return not ends and self._wants_checkpoint(step), stops
