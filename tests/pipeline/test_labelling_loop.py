@@ -263,10 +263,24 @@ def test_a_selection_goes_to_annotators_and_comes_back_as_a_batch(shop, incoming
     assert after.manifest.left_out["labelled already"] >= len(batch)
 
 
+def chosen_by_entropy(shop):
+    """The folder of a selection, not the pointer to it that stands beside."""
+    return next(path for path in (shop / "data" / "to_label").glob("*-entropy-*") if path.is_dir())
+
+
+def test_the_pointer_of_a_selection_stands_for_it(shop, tmp_path):
+    pointer = chosen_by_entropy(shop)
+    pointer = pointer.with_name(f"{pointer.name}.dvc")
+    facts = done(shop, "labels", "export", str(pointer), str(tmp_path / "rows.csv"), "--json").facts
+    assert facts["rows"] == 30
+    refused = call(shop, "labels", "export", str(shop / "params.json"), str(tmp_path / "other.csv"))
+    assert (refused.code, "no such file" in refused.complaint) == (2, True)
+
+
 def test_label_studio_tasks_and_their_configuration_are_written_and_never_over_a_file(
     shop, answered, tmp_path
 ):
-    folder = next((shop / "data" / "to_label").glob("*-entropy-*"))
+    folder = chosen_by_entropy(shop)
     facts = done(shop, "labels", "export", str(folder), str(tmp_path / "tasks.json"), "--json").facts
     assert (len(json.loads((tmp_path / "tasks.json").read_text())), Path(facts["config"]).name) == (
         30,
@@ -284,7 +298,7 @@ def test_label_studio_tasks_and_their_configuration_are_written_and_never_over_a
 
 
 def test_labels_of_which_none_stands_make_no_batch(shop, tmp_path):
-    folder = next((shop / "data" / "to_label").glob("*-entropy-*"))
+    folder = chosen_by_entropy(shop)
     (tmp_path / "empty.csv").write_text("id,label\nrow-0,refund\n")
     refused = call(
         shop, "labels", "import", str(tmp_path / "empty.csv"), "--selection", str(folder), "--name", "none"
@@ -295,7 +309,7 @@ def test_labels_of_which_none_stands_make_no_batch(shop, tmp_path):
 
 
 def test_a_changed_selection_is_noticed(shop):
-    folder = next((shop / "data" / "to_label").glob("*-entropy-*"))
+    folder = chosen_by_entropy(shop)
     table = pq.read_table(folder / "selection.parquet")
     kept = (folder / "selection.parquet").read_bytes()
     pq.write_table(table.slice(1), folder / "selection.parquet")

@@ -36,7 +36,6 @@ def test_it_learns_and_says_what_it_did(method, make_dataset, tiny_recipe, base,
     assert (figures.steps, figures.samples, figures.resumed_from_step) == (120, 12 * 160, 0)
     assert 0 < figures.useful_tokens < figures.padded_tokens
     assert figures.padding_share < 0.2
-    assert figures.peak_memory_bytes >= 0, "what this process had mapped before doesn't count"
     names = {name for name, _ in recorder.points}
     assert {"train/loss", "train/learning_rate", "train/grad_norm"} <= names
     for kind in ("f1", "precision", "recall"):

@@ -13,6 +13,7 @@ from tunewright.support.files import read_json, write_json
 
 ROWS = "selection.parquet"
 MANIFEST = "manifest.json"
+POINTER = ".dvc"
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,7 +85,7 @@ class Selection:
 
     @classmethod
     def load(cls, path: Path) -> Selection:
-        """Open the folder of a selection, or a file in it.
+        """Open the folder of a selection; a file in it, or the pointer that DVC keeps of it, stands for it.
 
         Raises:
             InputError: When it is none, or its rows are not those that were chosen.
@@ -93,6 +94,8 @@ class Selection:
         import pyarrow.parquet as pq
 
         folder = path.parent if path.name in {ROWS, MANIFEST} else path
+        if path.suffix == POINTER and path.is_file():
+            folder = path.with_suffix("")
         facts = read_json(folder / MANIFEST, mend="run `tunewright sample` to make a selection")
         try:
             manifest = SelectionManifest.model_validate(facts)

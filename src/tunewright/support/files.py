@@ -66,7 +66,7 @@ def read_json(path: Path, *, mend: str = "run `tunewright run` to make it") -> A
     """
     try:
         return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
+    except (FileNotFoundError, NotADirectoryError):
         raise InputError("no such file", place=str(path), mend=mend) from None
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise TunewrightError(
