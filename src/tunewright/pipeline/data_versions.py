@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from tunewright.data.dataset import MANIFEST, Manifest
 from tunewright.pipeline import history
+from tunewright.pipeline.dvc_yaml import load_yaml
 from tunewright.pipeline.dvcfile import LOCK_FILE
 from tunewright.pipeline.repository import Repository
 from tunewright.pipeline.steps import BY_NAME, DATA
@@ -24,8 +23,6 @@ LATEST = "latest"
 SHORTEST = 6
 """Characters of a digest or an id that are enough to name one."""
 RUN_ID_CHARACTERS = 32
-LOADER = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
-"""Seven times as fast where PyYAML was built with libyaml; a history has a lock file a commit."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,7 +90,7 @@ def at(commit: str, repository: Repository, asked: str = "") -> DataVersion:
         InputError: When it has none.
     """
     text = repository.read(commit, LOCK_FILE)
-    stages = (yaml.load(text, LOADER) or {}).get("stages", {}) if text else {}  # noqa: S506 - both are safe
+    stages = (load_yaml(text) or {}).get("stages", {}) if text else {}
     if not stages:
         raise InputError(
             "points to no data",

@@ -3,7 +3,8 @@
 DVC's Python objects are not a documented interface; the version is pinned, and only these files know them. What was
 read in their source: ``Stage.status`` compares dependencies, parameters and outputs with ``dvc.lock``;
 ``Stage.save`` hashes what a stage reads and gives, ``Stage.commit`` puts its outputs into the cache, and
-``dump_stages`` writes the lock entry (``Repo.commit`` does the same, but finds the file from the working directory).
+``to_lockfile`` makes the lock entry. DVC's own ``dump_stages`` would write it with a parser in Python that keeps
+comments: 60 ms a step, for a file that nobody writes by hand.
 """
 
 from __future__ import annotations
@@ -15,28 +16,35 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tunewright.pipeline.dvcfile import DVC_FILE
+from tunewright.pipeline.dvc_yaml import dump_yaml, load_yaml
+from tunewright.pipeline.dvcfile import DVC_FILE, LOCK_FILE
 from tunewright.support.errors import InputError, TunewrightError
+from tunewright.support.files import write_text
 
 if TYPE_CHECKING:
     from dvc.repo import Repo
 
 
 LOOKS, LOOK_S = 5, 0.1
+LOCK_SCHEMA = "2.0"
 
 
 class Records:
-    """DVC's view of a project's steps."""
+    """DVC's view of a project's steps.
+
+    What was read from ``dvc.yaml`` and ``dvc.lock`` is kept until one of them is another file than it was.
+    """
 
     def __init__(self, repo: Repo) -> None:
         self._repo = repo
         self._file = str(Path(repo.root_dir) / DVC_FILE)
+        self._lock = Path(repo.root_dir) / LOCK_FILE
+        self._stages: dict[str, Any] = {}
+        self._read: tuple[object, ...] = ()
         repo.stage_cache._create_stage = self._remembered
 
     def changes(self, names: Iterable[str]) -> dict[str, tuple[str, ...]]:
         """Say for each step why it must run, one clause a reason; empty where nothing changed.
-
-        All steps are asked under one lock, because DVC forgets what it has read each time it takes it.
 
         Raises:
             TunewrightError: When DVC can't read the project's files.
@@ -44,8 +52,7 @@ class Records:
         from dvc.repo import lock_repo
 
         with translated(self._repo.root_dir), lock_repo(self._repo):
-            stages = {stage.name: stage for stage in self._repo.stage.load_all(self._file)}
-            return {name: tuple(_reasons(stages[name].status())) for name in names}
+            return {name: tuple(_reasons(self._stage(name).status())) for name in names}
 
     def commit(self, name: str, *, remember: bool = False) -> None:
         """Record a step's inputs and outputs as they are now.
@@ -58,26 +65,28 @@ class Records:
 
         with translated(self._repo.root_dir), lock_repo(self._repo):
             stage = self._stage(name)
-            _record(stage)
+            self._record(stage)
             if remember:
-                self._repo.stage_cache.save(_without_persist(stage))
+                with _without_persist(stage):
+                    self._repo.stage_cache.save(stage)
 
     def recall(self, name: str) -> bool:
         """Bring back what a step gave when it last saw the inputs that it has now.
 
         Returns:
-            False when DVC's run cache doesn't hold it; then nothing was touched.
+            False when DVC's run cache doesn't hold it; then nothing was touched, and the step must be run and recorded.
         """
+        from dvc.dependency.base import DependencyDoesNotExistError
         from dvc.repo import lock_repo
-        from dvc.stage.exceptions import MissingDataSource
 
         with translated(self._repo.root_dir), lock_repo(self._repo):
             stage = self._stage(name)
             try:
                 stage.save_deps()
-            except MissingDataSource:
+            except DependencyDoesNotExistError:
                 return False
-            known = self._repo.stage_cache._load(_without_persist(stage))
+            with _without_persist(stage):
+                known = self._repo.stage_cache._load(stage)
             cached = self._remembered(known, wdir=stage.wdir) if known else None
             if cached is None or not cached.outs_cached():
                 return False
@@ -85,7 +94,7 @@ class Records:
             with self._repo.stage_cache._cache_type_copy():
                 for out in cached.outs:
                     out.checkout(force=True)
-            _record(self._stage(name))
+            self._record(stage)
             return True
 
     def digest(self, name: str, path: str) -> str:
@@ -110,23 +119,53 @@ class Records:
         return stage
 
     def _stage(self, name: str) -> Any:  # noqa: ANN401
-        """Read a step's stage anew."""
-        (stage,) = self._repo.stage.load_all(self._file, name)
-        return stage
+        """Return a step's stage; all are read anew when a file that says what they are has changed."""
+        now = self._files()
+        if now != self._read:
+            self._stages = {stage.name: stage for stage in self._repo.stage.load_all(self._file)}
+            self._read = now
+        return self._stages[name]
+
+    def _files(self) -> tuple[object, ...]:
+        """Identify what ``dvc.yaml`` and ``dvc.lock`` hold now, without reading them."""
+        found = [path.stat() if path.is_file() else None for path in (Path(self._file), self._lock)]
+        return tuple((each.st_ino, each.st_size, each.st_mtime_ns) for each in found if each)
+
+    def _record(self, stage: Any) -> None:  # noqa: ANN401
+        """Write a stage's lock entry from what is on disk; the file is replaced as a whole, as DVC itself doesn't."""
+        from dvc.stage.serialize import to_lockfile
+
+        stage.save()
+        stage.commit()
+        before = self._files()
+        text = self._lock.read_text(encoding="utf-8") if self._lock.is_file() else ""
+        lock = load_yaml(text) or {"schema": LOCK_SCHEMA}
+        lock["stages"] = (lock.get("stages") or {}) | _plain(to_lockfile(stage))
+        write_text(self._lock, dump_yaml(lock))
+        if (
+            before == self._read
+        ):  # nobody else wrote in between, so the stages that were read stand as recorded
+            stage.cmd_changed = False
+            self._read = self._files()
 
 
-def _record(stage: Any) -> None:  # noqa: ANN401
-    """Write a stage's lock entry from what is on disk."""
-    stage.save()
-    stage.commit()
-    stage.dvcfile.dump_stages([stage], update_pipeline=False)
-
-
-def _without_persist(stage: Any) -> Any:  # noqa: ANN401
+@contextmanager
+def _without_persist(stage: Any) -> Iterator[None]:  # noqa: ANN401
     """Let the run cache take a stage: it refuses outputs that stay while their stage runs, as ours do."""
     for out in stage.outs:
         out.persist = False
-    return stage
+    try:
+        yield
+    finally:
+        for out in stage.outs:
+            out.persist = True
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401
+    """Return a lock entry in plain mappings and lists, which any emitter takes."""
+    if isinstance(value, Mapping):
+        return {str(key): _plain(each) for key, each in value.items()}
+    return [_plain(each) for each in value] if isinstance(value, list | tuple) else value
 
 
 @contextmanager

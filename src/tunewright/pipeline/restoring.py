@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from tunewright.data.dataset import MANIFEST, Dataset
 from tunewright.pipeline.data_versions import DataVersion, files
+from tunewright.pipeline.dvc_yaml import dump_yaml, load_yaml
 from tunewright.pipeline.dvcfile import DVC_FILE, LOCK_FILE
 from tunewright.pipeline.holding import Hold, hold
 from tunewright.pipeline.steps import STEPS
@@ -86,7 +85,7 @@ def redraw_card(paths: ProjectPaths) -> None:
 
 def _merged(lock: str | None, version: DataVersion) -> str:
     """Write a lock file whose steps that make data are those of a version."""
-    present: dict[str, Any] = (yaml.safe_load(lock) if lock else None) or {"schema": "2.0"}
+    present: dict[str, Any] = (load_yaml(lock) if lock else None) or {"schema": "2.0"}
     stages = dict(present.get("stages") or {})
     for step in STEPS:
         if step.cached:
@@ -97,4 +96,4 @@ def _merged(lock: str | None, version: DataVersion) -> str:
                     mend=f"choose a later one: `tunewright data log` ({DVC_FILE} was not complete)",
                 )
             stages[step.name] = version.stages[step.name]
-    return yaml.safe_dump({**present, "stages": stages}, sort_keys=False, allow_unicode=True, width=1000)
+    return dump_yaml({**present, "stages": stages})
