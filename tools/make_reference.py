@@ -109,7 +109,10 @@ def _section_lines(section: Mapping[str, Any], known: Mapping[str, Any], prefix:
         if "$ref" in field:
             inner[name] = known[field["$ref"].rsplit("/", 1)[1]]
             continue
-        row = (f"`{prefix}{name}`", f"`{json.dumps(field['default'])}`", _may_be(field), field["description"])
+        for each in field.get("patternProperties", {}).values():
+            inner[f"{name}.NAME"] = known[each["$ref"].rsplit("/", 1)[1]]
+        default = f"`{json.dumps(field['default'])}`" if "default" in field else "must be given"
+        row = (f"`{prefix}{name}`", default, _may_be(field), field["description"])
         yield f"| {' | '.join(_cell(each) for each in row)} |"
     yield ""
     for name, each in inner.items():
@@ -124,9 +127,8 @@ def _may_be(field: Mapping[str, Any]) -> str:
         return ", ".join(f"`{each}`" for each in field["enum"])
     if field["type"] == "array":
         return f"list of {_may_be(field['items'])}"
-    word = {"string": "text", "boolean": "true, false", "integer": "whole number"}.get(
-        field["type"], field["type"]
-    )
+    words = {"string": "text", "boolean": "true, false", "integer": "whole number", "object": "mapping"}
+    word = words.get(field["type"], field["type"])
     signs = {"minimum": "≥", "exclusiveMinimum": ">", "maximum": "≤", "exclusiveMaximum": "<"}
     bounds = [f"{sign} {field[name]:,}" for name, sign in signs.items() if name in field]
     return " ".join([word, " and ".join(bounds)]).strip()

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from functools import cache
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
 
@@ -88,6 +88,8 @@ def field_types(key: str) -> tuple[object, ...]:
 
 
 def _section_of(annotation: object) -> type[BaseModel] | None:
+    if get_origin(annotation) is dict:
+        return None
     candidates = (annotation, *get_args(annotation))
     return next((each for each in candidates if isinstance(each, type) and issubclass(each, BaseModel)), None)
 
@@ -106,9 +108,15 @@ def _checked(word: str, configs: Path | None) -> str:
             hint = nearest(value, options[key]) or f"known: {', '.join(options[key])}"
             raise InputError(f"no option '{value}'", place=key, mend=hint)
         return word
-    if key not in known_keys():
+    if key not in known_keys() and not _is_below_a_mapping(key):
         raise _unknown_key(key, list(options))
     return word if word.startswith("~") else f"++{key}={value}"
+
+
+def _is_below_a_mapping(key: str) -> bool:
+    """Tell whether a key lies below one whose names are the user's, such as ``notebooks.NAME.path``."""
+    field = Recipe.model_fields.get(key.partition(".")[0])
+    return field is not None and get_origin(field.annotation) is dict
 
 
 def _unknown_key(key: str, options: list[str]) -> InputError:

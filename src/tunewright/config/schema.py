@@ -6,7 +6,7 @@ below are what ``tunewright config schema`` gives to editors.
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
@@ -242,6 +242,16 @@ class Orchestration(Section):
     runs_at_once: int = Field(1, ge=1, description="Runs that may be under way at the same time.")
 
 
+class NotebookStep(Section):
+    """A notebook that runs as a step of the pipeline."""
+
+    path: str = Field(min_length=1, description="The notebook, below the project's folder.")
+    after: str = Field("promote", description="The step whose outputs it looks at; it runs right after it.")
+    parameters: dict[str, Any] = Field(
+        {}, description="Values for names that its cell tagged `parameters` sets."
+    )
+
+
 class Recipe(Section):
     """Everything that one run depends on."""
 
@@ -255,6 +265,9 @@ class Recipe(Section):
     evaluation: EvaluationConfig = EvaluationConfig()
     registry: RegistryConfig = RegistryConfig()
     orchestration: Orchestration = Orchestration()
+    notebooks: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,49}$")], NotebookStep] = Field(
+        {}, description="Notebooks that run as steps, by name."
+    )
 
     @property
     def model_name(self) -> str:

@@ -9,10 +9,9 @@ import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import yaml
-
 from tunewright.config.compose import validate
-from tunewright.pipeline.steps import SOURCE, STEPS, Step
+from tunewright.pipeline.dvc_yaml import dump_yaml, load_yaml
+from tunewright.pipeline.steps import SOURCE, STEPS, Step, table
 from tunewright.support.errors import InputError
 from tunewright.support.files import read_json, write_text
 
@@ -39,7 +38,7 @@ def stage(step: Step, source: tuple[str, ...], root: Path) -> dict[str, Any]:
         root: The project, for what a step takes only where it is there.
     """
     takes = [path for name in step.takes for path in (source if name == SOURCE else (name,))]
-    takes += [path for path in step.may_take if (root / path).exists()]
+    takes += [*step.files, *(path for path in step.may_take if (root / path).exists())]
     # A plain output is removed by DVC before its stage runs unless it persists; ours are replaced atomically.
     outs: list[Any] = [{path: {"persist": True}} for path in step.cached]
     outs += [{path: {"cache": False, "persist": True}} for path in step.plain]
@@ -52,22 +51,22 @@ def stage(step: Step, source: tuple[str, ...], root: Path) -> dict[str, Any]:
     }
 
 
-def pipeline(source: tuple[str, ...], root: Path) -> dict[str, Any]:
+def pipeline(source: tuple[str, ...], root: Path, steps: tuple[Step, ...] = STEPS) -> dict[str, Any]:
     """Return the content of ``dvc.yaml``."""
-    return {"stages": {step.name: stage(step, source, root) for step in STEPS}}
+    return {"stages": {step.name: stage(step, source, root) for step in steps}}
 
 
 def write_pipeline(root: Path, recipe: Recipe, source: tuple[str, ...]) -> None:
     """Write both files where their content differs, so that an unchanged project stays untouched."""
-    params = {**recipe.model_dump(mode="json"), "steps": {step.name: step.version for step in STEPS}}
-    stages = yaml.safe_dump(pipeline(source, root), sort_keys=False, allow_unicode=True, width=1000)
+    steps = table(recipe)
+    params = {**recipe.model_dump(mode="json"), "steps": {step.name: step.version for step in steps}}
     _write_if_new(root / PARAMS_FILE, json.dumps(params, indent=2, ensure_ascii=False) + "\n")
-    _write_if_new(root / DVC_FILE, HEADER + stages)
+    _write_if_new(root / DVC_FILE, HEADER + dump_yaml(pipeline(source, root, steps)))
 
 
 def recorded_source(paths: ProjectPaths) -> tuple[str, ...]:
     """Return the dependencies that stood for the source when the data was last recorded."""
-    lock = yaml.safe_load((paths.root / LOCK_FILE).read_text(encoding="utf-8"))
+    lock = load_yaml((paths.root / LOCK_FILE).read_text(encoding="utf-8"))
     first = STEPS[0]
     names = (str(dependency["path"]) for dependency in lock["stages"][first.name]["deps"])
     return tuple(name for name in names if name not in first.may_take)

@@ -13,13 +13,16 @@ from typing import TYPE_CHECKING
 from pydantic import BaseModel, ConfigDict
 
 from tunewright.pipeline.executing import settings_of
-from tunewright.pipeline.steps import BY_NAME
+from tunewright.pipeline.steps import BY_NAME, STEPS
 from tunewright.support.errors import InputError, TunewrightError
 from tunewright.support.files import read_json, write_json
 
 if TYPE_CHECKING:
     from tunewright.pipeline.job import Job
     from tunewright.support.paths import ProjectPaths
+
+
+MAKES_DATA = frozenset(step.name for step in STEPS if step.cached)
 
 
 class Hold(BaseModel):
@@ -83,7 +86,7 @@ def without_held(reasons: Mapping[str, tuple[str, ...]], job: Job) -> dict[str, 
     version = held(job.paths)
     if version is None:
         return dict(reasons)
-    for step in (BY_NAME[name] for name in reasons if BY_NAME[name].cached):
+    for step in (BY_NAME[name] for name in reasons if name in MAKES_DATA):
         for name, value in settings_of(job.recipe, step.name).items():
             if name in version.settings and name != "data.source" and version.settings[name] != value:
                 raise InputError(
@@ -92,7 +95,7 @@ def without_held(reasons: Mapping[str, tuple[str, ...]], job: Job) -> dict[str, 
                     place=name,
                     mend="`tunewright data release` lets the data follow the source and the recipe again",
                 )
-    return {name: () if BY_NAME[name].cached else why for name, why in reasons.items()}
+    return {name: () if name in MAKES_DATA else why for name, why in reasons.items()}
 
 
 def _path(paths: ProjectPaths) -> Path:

@@ -13,8 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunewright.data.dataset import MANIFEST, Dataset
+from tunewright.pipeline.executing import ExecutionRecord, Names, keep
+from tunewright.pipeline.steps import NOTEBOOK
 from tunewright.support.console import say
-from tunewright.support.digests import digest_file
+from tunewright.support.digests import digest_file, digest_json
 from tunewright.support.errors import InputError, MissingExtraError, TunewrightError, nearest
 from tunewright.support.files import write_text
 
@@ -60,7 +62,12 @@ class NotebookRun:
 
 
 def run_notebook(
-    job: Job, file: Path, parameters: Mapping[str, object] | None = None, *, timeout_s: int | None = None
+    job: Job,
+    file: Path,
+    parameters: Mapping[str, object] | None = None,
+    *,
+    timeout_s: int | None = None,
+    name: str = "",
 ) -> NotebookRun:
     """Run a notebook in its own folder, as an execution of the step ``notebook-NAME``.
 
@@ -71,6 +78,7 @@ def run_notebook(
         file: The notebook, in Python.
         parameters: Values for names that its cell tagged ``parameters`` sets.
         timeout_s: Seconds that one cell may take; no limit by default.
+        name: What the copy and the step are called by; the file's own name by default.
 
     Raises:
         MissingExtraError: When the packages for notebooks aren't installed.
@@ -84,7 +92,7 @@ def run_notebook(
     if any(find_spec(package) is None for package in EXTRA):
         raise MissingExtraError("a notebook", "notebooks")
     started = time.perf_counter()
-    name = re.sub(r"[^\w.-]+", "-", file.stem).strip("-.") or "notebook"
+    name = name or re.sub(r"[^\w.-]+", "-", file.stem).strip("-.") or "notebook"
     copy = job.paths.reports / "notebooks" / f"{name}.ipynb"
     notebook = read_notebook(file)
     if file.resolve() == copy.resolve():
@@ -94,7 +102,7 @@ def run_notebook(
     inject(notebook, given, place=str(file))
     tags = {"notebook": str(file), "notebook_digest": digest_file(file), **_data_tags(job)}
     tracking = connect(job.recipe, job.paths)
-    with execution(tracking, f"notebook-{name}", params=given, tags=tags) as run:
+    with execution(tracking, NOTEBOOK + name, params=given, tags=tags) as run:
         notebook.metadata["tunewright"] = {**tags, "run_id": run.run_id, "parameters": given}
         try:
             _run_cells(notebook, file, copy, timeout_s=timeout_s)
@@ -103,8 +111,26 @@ def run_notebook(
                 _keep(run, notebook, copy)
             raise
         page = _keep(run, notebook, copy)
+    names = Names(experiment=tracking.experiment_name, step=NOTEBOOK + name, run=run.name)
+    ids = {"run_id": run.run_id, "parent_run_id": run.parent_run_id}
+    keep(job.paths, ExecutionRecord(**ids, names=names, settings=digest_json(given), ended=True))
     seconds = time.perf_counter() - started
     return NotebookRun(str(file), cells, given, copy, page, run.run_id, seconds)
+
+
+def run_step(job: Job, *, name: str) -> None:
+    """Run a notebook that the recipe makes a step.
+
+    Raises:
+        InputError: When it lies outside the project, or ``run_notebook`` refuses it.
+    """
+    settings = job.recipe.notebooks[name]
+    file = (job.paths.root / settings.path).resolve()
+    if not file.is_relative_to(job.paths.root.resolve()):
+        raise InputError(
+            "lies outside the project", place=f"notebooks.{name}.path", mend="move it into notebooks/"
+        )
+    run_notebook(job, file, settings.parameters, name=name)
 
 
 def read_notebook(file: Path) -> NotebookNode:

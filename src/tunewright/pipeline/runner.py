@@ -12,6 +12,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Literal
 
 from tunewright.pipeline.dvc import Records, open_records
@@ -19,7 +20,7 @@ from tunewright.pipeline.dvcfile import DVC_FILE, FINGERPRINT, PARAMS_FILE, reco
 from tunewright.pipeline.holding import held, without_held
 from tunewright.pipeline.job import Job
 from tunewright.pipeline.pointers import lost
-from tunewright.pipeline.steps import SOURCE, STEPS, Step, select
+from tunewright.pipeline.steps import SOURCE, STEPS, Step, find, select, table
 from tunewright.pipeline.versioning import Versioning
 from tunewright.support.console import say
 from tunewright.support.errors import InputError
@@ -72,7 +73,7 @@ def run(recipe: Recipe, paths: ProjectPaths, choice: Choice | None = None) -> tu
         TunewrightError: When a step fails.
     """
     choice = choice or Choice()
-    steps = select(start=choice.start, until=choice.until, only=choice.only)
+    steps = select(table(recipe), start=choice.start, until=choice.until, only=choice.only)
     with (
         locked(paths.state / "run.lock", what="the run of this project"),
         _unchanged(paths) if choice.dry_run else nullcontext(),
@@ -102,15 +103,14 @@ def _unchanged(paths: ProjectPaths) -> Iterator[None]:
 
 def run_step(name: str, job: Job) -> None:
     """Call one step's function; this is what ``tunewright step NAME`` and so ``dvc repro`` do."""
-    (step,) = select(only=name)
-    function_of(step)(job)
+    function_of(find(name, table(job.recipe)))(job)
 
 
 def function_of(step: Step) -> Callable[[Job], None]:
     """Import the function that a step names."""
     module, _, name = step.function.partition(":")
-    function: Callable[[Job], None] = getattr(importlib.import_module(module), name)
-    return function
+    function: Callable[..., None] = getattr(importlib.import_module(module), name)
+    return partial(function, name=step.argument) if step.argument else function
 
 
 def source_dependencies(recipe: Recipe, paths: ProjectPaths) -> tuple[str, ...]:

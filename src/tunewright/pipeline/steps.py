@@ -1,13 +1,18 @@
 """The pipeline as data: one table of steps, from which everything else is derived.
 
 ``dvc.yaml`` is generated from it, ``tunewright run`` walks it, and ``tunewright step NAME`` runs one of its functions.
+``STEPS`` is the same in every project; ``table`` adds the notebooks that a recipe makes steps.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from tunewright.support.errors import InputError, nearest
+
+if TYPE_CHECKING:
+    from tunewright.config.schema import Recipe
 
 SOURCE = "data source"
 """Stands for the user's source in ``Step.takes``: a local path, or the fingerprint file of a remote one."""
@@ -33,6 +38,10 @@ class Step:
     plain: tuple[str, ...] = ()
     """Outputs that git may keep as they are: pointers, figures, pages."""
     version: int = 1
+    files: tuple[str, ...] = ()
+    """Files of the user's, besides the source, that it reads."""
+    argument: str = ""
+    """Given to the function after the job, where one function serves several steps."""
     recalled: bool = True
     """Whether DVC's run cache may give the outputs of an earlier execution; not for steps that act on the registry."""
 
@@ -169,22 +178,65 @@ STEPS: tuple[Step, ...] = (
 BY_NAME = {step.name: step for step in STEPS}
 
 
-def find(name: str) -> Step:
+NOTEBOOK = "notebook-"
+"""What the name of a step that is a notebook begins with."""
+
+
+def table(recipe: Recipe) -> tuple[Step, ...]:
+    """Return the steps of a project: each notebook of its recipe stands right after the step it looks at.
+
+    Raises:
+        InputError: When a notebook is to follow a step that doesn't exist.
+    """
+    steps = list(STEPS)
+    for name, notebook in recipe.notebooks.items():
+        try:
+            before = find(notebook.after)
+        except InputError as error:
+            raise InputError(error.fact, place=f"notebooks.{name}.after", mend=error.mend) from None
+        at = 1 + max(i for i, each in enumerate(steps) if each is before or _follows(each, before))
+        steps.insert(at, _notebook_step(name, notebook.path, before))
+    return tuple(steps)
+
+
+def _notebook_step(name: str, path: str, before: Step) -> Step:
+    copy = f"reports/notebooks/{name}"
+    return Step(
+        name=NOTEBOOK + name,
+        summary=f"run {path}",
+        function="tunewright.pipeline.notebooks:run_step",
+        params=(f"notebooks.{name}", "project", "registry"),
+        takes=before.gives,
+        files=(path,),
+        plain=(f"{copy}.ipynb", f"{copy}.html"),
+        argument=name,
+    )
+
+
+def _follows(step: Step, before: Step) -> bool:
+    return step.name.startswith(NOTEBOOK) and step.takes == before.gives
+
+
+def find(name: str, steps: tuple[Step, ...] = STEPS) -> Step:
     """Return the step called ``name``.
 
     Raises:
         InputError: When there is none, naming the nearest.
     """
-    if name not in BY_NAME:
-        known = ", ".join(BY_NAME)
+    names = {step.name: step for step in steps}
+    if name not in names:
         raise InputError(
-            "no such step", place=f"'{name}'", mend=nearest(name, list(BY_NAME)) or f"known: {known}"
+            "no such step", place=f"'{name}'", mend=nearest(name, list(names)) or f"known: {', '.join(names)}"
         )
-    return BY_NAME[name]
+    return names[name]
 
 
 def select(
-    *, start: str | None = None, until: str | None = None, only: str | None = None
+    steps: tuple[Step, ...] = STEPS,
+    *,
+    start: str | None = None,
+    until: str | None = None,
+    only: str | None = None,
 ) -> tuple[Step, ...]:
     """Return the steps from ``start`` to ``until``, or the one called ``only``; all by default."""
     if only and (start or until):
@@ -192,11 +244,11 @@ def select(
             "can't be used together", place="--only and --from or --until", mend="give one of them"
         )
     if only:
-        return (find(only),)
-    first = STEPS.index(find(start)) if start else 0
-    last = STEPS.index(find(until)) if until else len(STEPS) - 1
+        return (find(only, steps),)
+    first = steps.index(find(start, steps)) if start else 0
+    last = steps.index(find(until, steps)) if until else len(steps) - 1
     if last < first:
         raise InputError(
-            f"comes before {STEPS[first].name}", place=f"--until {STEPS[last].name}", mend="turn them round"
+            f"comes before {steps[first].name}", place=f"--until {steps[last].name}", mend="turn them round"
         )
-    return STEPS[first : last + 1]
+    return steps[first : last + 1]

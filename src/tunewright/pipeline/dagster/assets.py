@@ -7,10 +7,11 @@ from typing import Any
 
 import dagster as dg
 
+from tunewright.config.schema import Recipe
 from tunewright.data.rules import COPY
 from tunewright.pipeline.dagster.metadata import metadata_of
 from tunewright.pipeline.dagster.resource import ProjectResource, failures, open_project
-from tunewright.pipeline.steps import SOURCE, STEPS, Step
+from tunewright.pipeline.steps import SOURCE, Step, table
 from tunewright.support.files import read_json
 
 DATA, MODELS = "data", "models"
@@ -24,10 +25,11 @@ RETRIES = dg.RetryPolicy(max_retries=2, delay=10, backoff=dg.Backoff.EXPONENTIAL
 """For what may mend itself: a tracking server or a bucket that is away. Wrong input is not tried again."""
 
 
-def step_assets() -> list[dg.AssetsDefinition]:
-    """Make the assets."""
-    givers = {path: step for step in STEPS for path in step.gives}
-    return [_asset(step, _upstream(step, givers)) for step in STEPS]
+def step_assets(recipe: Recipe) -> list[dg.AssetsDefinition]:
+    """Make the assets of a project: the steps, and the notebooks that its recipe makes steps."""
+    steps = table(recipe)
+    givers = {path: step for step in steps for path in step.gives}
+    return [_asset(step, _upstream(step, givers)) for step in steps]
 
 
 def key_of(step: Step) -> dg.AssetKey:

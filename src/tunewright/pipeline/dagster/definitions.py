@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dagster as dg
 
-from tunewright.config.schema import Orchestration
+from tunewright.config.schema import Recipe
 from tunewright.pipeline.dagster.assets import CHECKS, SOURCE_ASSET, step_assets
 from tunewright.pipeline.dagster.jobs import JOBS
 from tunewright.pipeline.dagster.resource import ProjectResource, open_project
@@ -17,9 +17,10 @@ def definitions() -> dg.Definitions:
 
     Outside a project the sensors and the schedule have their defaults.
     """
-    settings = _settings()
+    recipe = _recipe()
+    settings = recipe.orchestration
     return dg.Definitions(
-        assets=[SOURCE_ASSET, *step_assets()],
+        assets=[SOURCE_ASSET, *step_assets(recipe)],
         asset_checks=list(CHECKS),
         jobs=list(JOBS.values()),
         sensors=sensors(settings),
@@ -29,8 +30,8 @@ def definitions() -> dg.Definitions:
     )
 
 
-def _settings() -> Orchestration:
+def _recipe() -> Recipe:
     try:
-        return open_project().compose().orchestration
+        return open_project().compose()
     except InputError:
-        return Orchestration()
+        return Recipe()

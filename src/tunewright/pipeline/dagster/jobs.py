@@ -7,7 +7,7 @@ from typing import TypeAlias
 import dagster as dg
 from dagster._core.definitions.unresolved_asset_job_definition import UnresolvedAssetJobDefinition
 
-from tunewright.pipeline.dagster.assets import key_of
+from tunewright.pipeline.dagster.assets import DATA, MODELS, key_of
 from tunewright.pipeline.dagster.ops import (
     answer_texts,
     challenge_champion,
@@ -22,9 +22,10 @@ from tunewright.pipeline.steps import select
 Job: TypeAlias = dg.JobDefinition | UnresolvedAssetJobDefinition
 
 
-def _assets(name: str, description: str, *, until: str) -> Job:
-    """Make a job of the steps up to one, with their checks."""
-    chosen = dg.AssetSelection.assets(*(key_of(step) for step in select(until=until)))
+def _assets(name: str, description: str, *, until: str | None = None) -> Job:
+    """Make a job of the steps up to one, or of all there are, with their checks."""
+    every = dg.AssetSelection.groups(DATA, MODELS)
+    chosen = dg.AssetSelection.assets(*map(key_of, select(until=until))) if until else every
     return dg.define_asset_job(name, selection=chosen, description=description)
 
 
@@ -77,8 +78,8 @@ JOBS: dict[str, Job] = {
     for job in (
         _assets("clean", "Read and clean the source.", until="clean"),
         _assets("preprocess", "From the source to frozen splits.", until="split"),
-        _assets("train", "From the source to a model version and the gate.", until="promote"),
-        _assets("retrain", "The same, when labels, a schedule or a signal asks for it.", until="promote"),
+        _assets("train", "From the source to a model version and the gate."),
+        _assets("retrain", "The same, when labels, a schedule or a signal asks for it."),
         preprocess_unlabelled,
         infer,
         sample,

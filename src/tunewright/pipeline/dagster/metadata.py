@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from tunewright.pipeline.runner import StepResult
     from tunewright.pipeline.steps import Step
 
-PAGES = {"split": "reports/data.html", "evaluate": "reports/evaluation/report.html"}
+PAGES = {"evaluate": "reports/evaluation/report.html"}
+"""The page of a step that doesn't name it among its outputs."""
 Entries = dict[str, Any]
 
 
@@ -26,7 +27,8 @@ def metadata_of(step: Step, project: Project, result: StepResult) -> Entries:
         found["reasons"] = dg.MetadataValue.md("\n".join(f"- {reason}" for reason in result.reasons))
     found |= _provenance(step, project)
     found |= _figures(step, project.paths.root)
-    page = project.paths.root / PAGES.get(step.name, "-")
+    pages = [path for path in step.plain if path.endswith(".html")]
+    page = project.paths.root / PAGES.get(step.name, *(pages or ["-"]))
     if page.is_file():
         found["page"] = dg.MetadataValue.path(page)
     return found
