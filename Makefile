@@ -16,7 +16,7 @@ demo: setup ## run the main job on bundled data: from raw messages to a promoted
 	@cd demo && "$(ROOT)/$(BIN)/tunewright" predict "where is my parcel, it should have come on monday" "you charged me twice!!"
 
 test: setup ## pass the tests
-	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --cov --cov-report=term $(PYTEST)
+	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term $(PYTEST)
 
 lint: setup ## style, types, layers
 	@$(BIN)/ruff check src tests benchmarks tools

@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import sqlite3
+import subprocess
+import sys
 
 import pytest
 from sessions import call, done
@@ -219,6 +222,39 @@ def test_what_a_killed_dvc_left_half_written_is_mended(shop):
     lock.write_text('{"read": {"/x": [{"pid": 1')
     prepare(shop)
     assert len(versions(shop)) == 1
+
+
+KILLED_ONCE_CREATED = """
+import os, signal
+from mlflow.tracking import MlflowClient
+
+create = MlflowClient.create_run
+
+def create_and_die(self, *args, tags=None, **named):
+    run = create(self, *args, tags=tags, **named)
+    if (tags or {}).get("tunewright.kind") == "execution":
+        os.kill(os.getpid(), signal.SIGKILL)
+    return run
+
+MlflowClient.create_run = create_and_die
+from tunewright.cli.app import main
+main(["run", "--until", "clean"])
+"""
+
+
+def test_a_run_that_was_created_in_the_moment_of_a_kill_is_gone_on_with(shop):
+    killed = subprocess.run(
+        [sys.executable, "-c", KILLED_ONCE_CREATED], cwd=shop, capture_output=True, check=False
+    )
+    assert killed.returncode == -signal.SIGKILL
+    done(shop, "run", "--until", "clean")
+    with sqlite3.connect(shop / ".tunewright" / "mlflow.db") as store:
+        found = store.execute(
+            "SELECT value, status, count(*) FROM runs JOIN tags USING (run_uuid) "
+            "WHERE key = 'tunewright.step' AND run_uuid IN "
+            "(SELECT run_uuid FROM tags WHERE key = 'tunewright.kind' AND value = 'execution') GROUP BY 1, 2"
+        ).fetchall()
+    assert sorted(found) == [("clean", "FINISHED", 1), ("ingest", "FINISHED", 1)]
 
 
 def test_a_detached_head_moves_on(shop):

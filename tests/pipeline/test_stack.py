@@ -1,4 +1,7 @@
-"""The local stack: real tracking server, page and daemon; files that arrive, crashes, every job over GraphQL."""
+"""The local stack: real tracking server, page and daemon; files that arrive, crashes, every job over GraphQL.
+
+``TUNEWRIGHT_FILES=10`` drops ten files at once instead of four.
+"""
 
 from __future__ import annotations
 
@@ -20,6 +23,7 @@ from sessions import done
 pytest.importorskip("dagster_webserver")
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1200)]
 
+FILES = int(os.environ.get("TUNEWRIGHT_FILES", "4"))
 WAIT_S = 600.0
 INTERVAL_S = 5
 ENDED = {"SUCCESS", "FAILURE", "CANCELED"}
@@ -139,14 +143,14 @@ def test_files_that_are_dropped_are_each_answered_once_also_after_a_crash(stack)
     page = page_of(folder)
     incoming = folder / "data" / "incoming"
     incoming.mkdir(parents=True, exist_ok=True)
-    names = [f"day-{number}.csv" for number in range(10)]
+    names = [f"day-{number}.csv" for number in range(FILES)]
     for number, name in enumerate(names):
         with (incoming / name).open("w", newline="") as stream:
             rows = [[f"parcel {number}-{row} has not come and I want to know why"] for row in range(3)]
             csv.writer(stream).writerows([["text"], *rows])
     (incoming / "broken.parquet").write_bytes(b"PAR1 no")
     (incoming / "half.csv.part").write_text("text\nnot yet")
-    until(lambda: len(page.arrived()) >= 3, "the first runs")
+    until(lambda: len(page.arrived()) >= 2, "the first runs")
     (daemon,) = [each for each in processes_of(folder) if "dagster._daemon" in " ".join(each.cmdline())]
     os.kill(daemon.pid, signal.SIGKILL)
     until(
@@ -162,7 +166,7 @@ def test_files_that_are_dropped_are_each_answered_once_also_after_a_crash(stack)
         ended = all(status in ENDED for statuses in found.values() for status in statuses)
         return found if len(found) == len(names) + 1 and ended else None
 
-    found = until(all_ended, "ten runs and one more")
+    found = until(all_ended, "a run a file")
     time.sleep(3 * INTERVAL_S)
     assert page.arrived() == found, "no run twice"
     assert {name: found[name] for name in names} == {name: ["SUCCESS"] for name in names}

@@ -1,4 +1,7 @@
-"""A sweep from the command line: killed twice and going on, pruned, handed over to the pipeline, done once."""
+"""A sweep from the command line: killed twice and going on, pruned, handed over to the pipeline, done once.
+
+``TUNEWRIGHT_TRIALS=12`` makes it a sweep of twelve trials instead of eight.
+"""
 
 from __future__ import annotations
 
@@ -21,7 +24,7 @@ from sessions import only_complaint
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(1500)]  # a dozen trainings, each a process
 
 SPACE = ("training=lora", "training.learning_rate=interval(1e-5,3e-2)", "training.batch_size=8,16")
-TRIALS = 12
+TRIALS = int(os.environ.get("TUNEWRIGHT_TRIALS", "8"))
 SWEEP = ("sweep", *SPACE, "--trials", str(TRIALS), "--jobs", "2", "--seed", "7", "--json")
 STATE = Path(".tunewright") / "sweeps"
 

@@ -38,6 +38,7 @@ class ExecutionRecord(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
     run_id: str
+    """Empty from the moment before the run is created until its id is known: it is found by its name then."""
     parent_run_id: str
     names: Names
     settings: str
@@ -68,7 +69,7 @@ def executing(
         resume: A run that must be continued; by default the killed one, if there is one.
         recipe: Give it to record the whole recipe, not only what the step reads.
     """
-    from tunewright.registry.executions import execution
+    from tunewright.registry.executions import execution, execution_name
     from tunewright.registry.tracking import connect
 
     tracking = connect(job.recipe, job.paths)
@@ -77,13 +78,15 @@ def executing(
     earlier = resume or _unfinished(job.paths, step, digest, tracking)
     every = {"recipe_digest": digest_json(job.recipe.model_dump(mode="json")), **(tags or {})}
     params = None if recipe else settings
-    with execution(tracking, step, params=params, tags=every, recipe=recipe, resume=earlier) as run:
-        record = ExecutionRecord(
-            run_id=run.run_id,
-            parent_run_id=run.parent_run_id,
-            names=Names(experiment=tracking.experiment_name, step=step, run=run.name),
-            settings=digest,
-        )
+    name = "" if earlier else execution_name(step)
+    names = Names(experiment=tracking.experiment_name, step=step, run=name)
+    record = ExecutionRecord(run_id=earlier or "", parent_run_id="", names=names, settings=digest)
+    keep(job.paths, record)  # first: a kill between creating the run and keeping its id must not lose it
+    with execution(
+        tracking, step, params=params, tags=every, recipe=recipe, resume=earlier, name=name
+    ) as run:
+        known = {"run_id": run.run_id, "parent_run_id": run.parent_run_id}
+        record = record.model_copy(update={**known, "names": names.model_copy(update={"run": run.name})})
         keep(job.paths, record)
         yield run
     keep(job.paths, record.model_copy(update={"ended": True}))
@@ -124,12 +127,15 @@ def _at(values: dict[str, Any], name: str) -> object:
 
 def _unfinished(paths: ProjectPaths, step: str, settings: str, tracking: Tracking) -> str | None:
     """Return the run of a killed execution with the same settings; one with others is closed."""
-    from tunewright.registry.executions import is_open, set_killed
+    from tunewright.registry.past_runs import find_execution, is_open, set_killed
 
     record = last_execution(paths, step)
-    if record is None or record.ended or not is_open(tracking, record.run_id):
+    if record is None or record.ended:
+        return None
+    run_id = record.run_id or find_execution(tracking, record.names.run)
+    if run_id is None or not is_open(tracking, run_id):
         return None
     if record.settings == settings:
-        return record.run_id
-    set_killed(tracking, record.run_id)
+        return run_id
+    set_killed(tracking, run_id)
     return None

@@ -131,7 +131,7 @@ class Versioning:
 
     def _tag(self, run_id: str, commit: str, digest: str) -> None:
         """Write the commit on the run that made the data."""
-        from tunewright.registry.executions import tag_run
+        from tunewright.registry.past_runs import tag_run
         from tunewright.registry.tracking import connect
 
         if run_id:

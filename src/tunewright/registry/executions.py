@@ -205,28 +205,9 @@ def execution(
         tracking.client.set_terminated(run_id, "FINISHED")
 
 
-def is_open(tracking: Tracking, run_id: str) -> bool:
-    """Tell whether the store holds a run that has not ended."""
-    from mlflow.exceptions import MlflowException
-
-    try:
-        run = tracking.client.get_run(run_id)
-    except MlflowException:
-        return False
-    return str(run.info.status) == "RUNNING"
-
-
-def set_killed(tracking: Tracking, run_id: str) -> None:
-    """Close the run of an execution that was killed and won't be resumed."""
-    with explained(tracking.uri):
-        tracking.client.set_terminated(run_id, "KILLED")
-
-
-def tag_run(tracking: Tracking, run_id: str, tags: Mapping[str, object]) -> None:
-    """Add facts to a run that may have ended; names without a dot get our prefix."""
-    with explained(tracking.uri):
-        for name, value in tags_of(tags).items():
-            tracking.client.set_tag(run_id, name, value)
+def execution_name(step: str) -> str:
+    """Make the name of an execution: unique also among processes that start in the same moment."""
+    return f"{step}-{datetime.now(timezone.utc):%Y%m%d-%H%M%S-%f}-{secrets.token_hex(2)}"
 
 
 def _end_quietly(run: Execution, status: str, error: BaseException | None = None) -> None:
@@ -274,7 +255,7 @@ def _parents(tracking: Tracking, step: str) -> list[str]:
 def _started(tracking: Tracking, facts: Mapping[str, object], parent: str, name: str = "") -> tuple[str, str]:
     """Create the child run with its tags in one request, so that a kill leaves none that can't be found again."""
     state = git_state(tracking.root)
-    name = name or f"{facts['step']}-{datetime.now(timezone.utc):%Y%m%d-%H%M%S-%f}-{secrets.token_hex(2)}"
+    name = name or execution_name(str(facts["step"]))
     tags = {
         "mlflow.parentRunId": parent,
         "mlflow.source.name": "tunewright",
