@@ -45,6 +45,16 @@ def author():
         yield
 
 
+@pytest.fixture(scope="module", autouse=True)
+def environment():
+    """A project that a file opens in this process leaves no address or password to the next file."""
+    before = dict(os.environ)
+    yield
+    for name in set(os.environ) - set(before):
+        del os.environ[name]
+    os.environ.update(before)
+
+
 @pytest.fixture(name="require", scope="session")
 def require_fixture():
     """``require`` for tests, which can't import it from here."""

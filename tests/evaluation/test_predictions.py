@@ -6,7 +6,7 @@ from hypothesis.extra import numpy as arrays
 from sample_answers import examples_from, predictions_from
 
 from tunewright.config.schema import EvaluationConfig
-from tunewright.evaluation.latency import Latency
+from tunewright.evaluation.latency import Latency, time_side_by_side
 from tunewright.evaluation.predictions import Predictions, log_softmax, predict_split
 from tunewright.support.errors import InputError, TunewrightError
 
@@ -115,3 +115,24 @@ def test_log_softmax_gives_probabilities_and_keeps_the_answer(logits):
 
 def test_a_logit_of_minus_infinity_is_a_probability_of_zero():
     np.testing.assert_array_equal(np.exp(log_softmax(np.array([[3.0, -np.inf]]))), [[1.0, 0.0]])
+
+
+class Named:
+    """A model that notes when it is asked."""
+
+    def __init__(self, name, calls):
+        self.name, self.calls = name, calls
+
+    def logits(self, texts):
+        self.calls.append((self.name, texts[0]))
+        return np.zeros((len(texts), 2))
+
+
+def test_models_that_are_timed_side_by_side_take_turns_on_the_same_texts():
+    calls: list[tuple[str, str]] = []
+    texts = [letter * length for length, letter in enumerate("abcdefghijkl", start=1)]
+    found = time_side_by_side((Named("old", calls), Named("new", calls)), texts, samples=12)
+    assert [0 <= p50 <= p95 for p50, p95 in found] == [True, True]
+    timed = calls[-2 * len(texts) :]
+    assert [name for name, _ in timed] == ["old", "new"] * len(texts)
+    assert [text for _, text in timed[::2]] == [text for _, text in timed[1::2]] == texts

@@ -40,20 +40,33 @@ def time_batches(scorer: Scorer, texts: Sequence[str]) -> tuple[np.ndarray, floa
 
 
 def time_one_by_one(scorer: Scorer, texts: Sequence[str], *, samples: int) -> tuple[float, float]:
-    """Score single texts, spread evenly over short and long ones; return the median and 95th percentile in ms.
+    """Score single texts, spread evenly over short and long ones; return the median and 95th percentile in ms."""
+    return time_side_by_side((scorer,), texts, samples=samples)[0]
 
-    Texts are chosen by rank of length, so that two models are timed on the same texts.
+
+def time_side_by_side(
+    scorers: Sequence[Scorer], texts: Sequence[str], *, samples: int
+) -> list[tuple[float, float]]:
+    """Score the same single texts with several models in turn, so that what else the machine does hits all alike.
+
+    Texts are chosen by rank of length, so that two calls time the same texts.
+
+    Returns:
+        For each model, the median and the 95th percentile in milliseconds.
     """
     import numpy as np
 
     by_length = sorted(range(len(texts)), key=lambda position: (len(texts[position]), texts[position]))
     chosen = np.linspace(0, len(by_length) - 1, num=min(samples, len(by_length))).round().astype(int)
     singles = [[texts[by_length[rank]]] for rank in chosen]
-    for single in singles[:WARM_UP]:
-        scorer.logits(single)
-    times = np.array([[_milliseconds(scorer, single) for single in singles] for _ in range(ROUNDS)])
-    p50, p95 = np.percentile(times.min(axis=0), [50, 95])
-    return float(p50), float(p95)
+    for scorer in scorers:
+        for single in singles[:WARM_UP]:
+            scorer.logits(single)
+    times = np.array(
+        [[[_milliseconds(scorer, single) for scorer in scorers] for single in singles] for _ in range(ROUNDS)]
+    )
+    found = np.percentile(times.min(axis=0), [50, 95], axis=0)
+    return [(float(p50), float(p95)) for p50, p95 in found.T]
 
 
 def _milliseconds(scorer: Scorer, single: list[str]) -> float:

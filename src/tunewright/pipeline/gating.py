@@ -13,6 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
 
     from tunewright.evaluation.predictions import Predictions
+    from tunewright.models.classifier import Classifier
     from tunewright.pipeline.job import Job
     from tunewright.registry.references import Version
     from tunewright.registry.tracking import Tracking
@@ -52,7 +53,13 @@ def decide_about(job: Job, version: int, answers: Predictions) -> dict[str, Any]
     champion = champion_of(tracking)
     if champion is not None and champion.version == version:
         return {**_already(registered), "promoted": True}
-    incumbent = None if champion is None else _champion_answers(job, tracking, champion, dataset)
+    incumbent = None
+    if champion is not None:
+        classifier = _opened(tracking, champion)
+        incumbent = _champion_answers(job, tracking, champion, classifier, dataset)
+        answers, incumbent = _timed_together(
+            job, tracking, (answers, version), (incumbent, classifier), dataset
+        )
     verdict = decide(
         answers,
         incumbent,
@@ -93,23 +100,60 @@ def _already(registered: dict[str, Any]) -> dict[str, Any]:
     }
 
 
-def _champion_answers(job: Job, tracking: Tracking, champion: Version, dataset: Dataset) -> Predictions:
-    """Let the champion answer the frozen test rows, those aside that it learned from."""
-    import numpy as np
+def _opened(tracking: Tracking, champion: Version) -> Classifier:
+    """Open the champion.
 
-    from tunewright.evaluation.predictions import predict_split
-    from tunewright.registry.lineage import row_digest, rows_trained_on
+    Raises:
+        TunewrightError: When it can't be opened.
+    """
     from tunewright.registry.models import load
 
-    test = dataset.examples("test")
     try:
-        classifier = load(tracking, champion.reference)
+        return load(tracking, champion.reference)
     except TunewrightError as error:
         raise TunewrightError(
             f"the champion, version {champion.version}, can't be opened ({error.fact})",
             place=error.place,
             mend="restore it, or choose another by hand: `tunewright models promote NAME/VERSION`",
         ) from error
+
+
+def _timed_together(
+    job: Job,
+    tracking: Tracking,
+    challenger: tuple[Predictions, int],
+    champion: tuple[Predictions, Classifier],
+    dataset: Dataset,
+) -> tuple[Predictions, Predictions]:
+    """Time both models in turn on the same texts: figures taken at different times differ by what else ran then."""
+    from dataclasses import replace
+
+    from tunewright.evaluation.latency import Latency, time_side_by_side
+    from tunewright.registry.models import load
+
+    models = (load(tracking, f"{tracking.model_name}/{challenger[1]}"), champion[1])
+    times = time_side_by_side(
+        models, dataset.examples("test").texts, samples=job.recipe.evaluation.latency_samples
+    )
+    new, old = (
+        replace(
+            answers, latency=Latency(p50, p95, answers.latency.rows_per_second if answers.latency else 0.0)
+        )
+        for answers, (p50, p95) in zip((challenger[0], champion[0]), times, strict=True)
+    )
+    return new, old
+
+
+def _champion_answers(
+    job: Job, tracking: Tracking, champion: Version, classifier: Classifier, dataset: Dataset
+) -> Predictions:
+    """Let the champion answer the frozen test rows, those aside that it learned from."""
+    import numpy as np
+
+    from tunewright.evaluation.predictions import predict_split
+    from tunewright.registry.lineage import row_digest, rows_trained_on
+
+    test = dataset.examples("test")
     answers = predict_split(
         classifier,
         test,
