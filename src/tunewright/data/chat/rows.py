@@ -63,7 +63,7 @@ class ChatRow(Frozen):
     source: str = ""
     messages: tuple[Message, ...] = ()
     tools: tuple[dict[str, Any], ...] = ()
-    """Descriptions of the functions that the assistant may ask for, as JSON schemas."""
+    """The functions that the assistant may ask for: ``{"type": "function", "function": {"name": …, "parameters": …}}``."""
     prompt: str = ""
     completion: str = ""
     text: str = ""
