@@ -4,70 +4,21 @@ from __future__ import annotations
 
 import json
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, BinaryIO
 
-from tunewright.data.chat.detecting import DETECTION_ROWS, detect_format
-from tunewright.data.chat.formats import Format, format_named
-from tunewright.data.chat.reading import ChatSource, SourceRow, open_source
+from tunewright.data.chat.opening import Taken, open_chat
 from tunewright.data.chat.refusals import Refused, RowError
 from tunewright.data.chat.storing import Writer, check_suffix, storing
-from tunewright.data.chat.targets import WRITERS, with_system
+from tunewright.data.chat.targets import WRITERS
 from tunewright.data.rows import Malformed
 from tunewright.support.errors import InputError, nearest
 from tunewright.support.files import writing
 
 if TYPE_CHECKING:
-    from tunewright.data.chat.rows import ChatRow
-
-NAMED = "named with --from"
-
-
-@dataclass(frozen=True, slots=True)
-class Taken:
-    """What became of one row of a source: internal rows, or a refusal."""
-
-    at: SourceRow
-    rows: tuple[ChatRow, ...] = ()
-    refused: Refused | None = None
-    unused: frozenset[str] = frozenset()
-
-
-@dataclass(frozen=True, slots=True)
-class Opened:
-    """A source with the format of its rows."""
-
-    source: ChatSource
-    format: Format
-    why: str
-
-    def rows(self, *, system: str | None = None, strict: bool = False) -> Iterator[Taken]:
-        """Give what becomes of each row.
-
-        Args:
-            system: A system prompt for conversations that have none.
-            strict: Whether a field that the format doesn't know refuses the row.
-
-        Raises:
-            InputError: When a file can't be read to its end.
-        """
-        for at in self.source.rows():
-            yield self._taken(at, system, strict=strict)
-
-    def _taken(self, at: SourceRow, system: str | None, *, strict: bool) -> Taken:
-        if isinstance(at.value, Malformed):
-            return Taken(at, refused=Refused(at.value.reason, at.value.detail))
-        found = self.format.convert(at.value, row=at.row, source=at.source, strict=strict)
-        if isinstance(found, Refused):
-            return Taken(at, refused=found)
-        try:
-            rows = tuple(with_system(row, system) for row in found.rows) if system else found.rows
-        except RowError as error:
-            return Taken(at, refused=Refused(error.reason, error.detail))
-        return Taken(at, rows, unused=found.unused)
+    from tunewright.data.chat.reading import ChatSource, SourceRow
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,25 +44,6 @@ class Conversion:
     unused: dict[str, int]
     """Fields of converted rows that the new file doesn't hold, with the number of rows that have them."""
     notes: tuple[str, ...]
-
-
-def open_chat(source: str, *, base_dir: Path, format_name: str | None = None) -> Opened:
-    """Open a source of conversations, completions, preferences or plain text.
-
-    Args:
-        source: A file, a folder, a pattern, or a URL that fsspec knows.
-        base_dir: The folder that relative paths start from.
-        format_name: The format of its rows; by default it is detected from the first ones.
-
-    Raises:
-        InputError: When it can't be found or read, or its format is not clear.
-    """
-    named = None if format_name is None else format_named(format_name)
-    found = open_source(source, base_dir=base_dir)
-    if named is not None:
-        return Opened(found, named, NAMED)
-    detected = detect_format(found.first(DETECTION_ROWS), place=source)
-    return Opened(found, detected.format, detected.why)
 
 
 def convert(
@@ -232,8 +164,6 @@ def _check_places(source: ChatSource, out: Path, aside: Path, *, force: bool) ->
         if path.resolve() in read:
             raise InputError("is the source itself", place=str(path), mend="give another name")
         if path.exists() and not force:
-            raise InputError(
-                "exists already", place=str(path), mend="give another name, or --force to replace it"
-            )
+            raise InputError("exists already", place=str(path), mend="give another name, or add --force")
     if out.resolve() == aside.resolve():
         raise InputError("is also the file to write", place=f"--refused {aside}", mend="give another name")

@@ -231,8 +231,9 @@ def kind_of(value: object) -> str:
 
 def short(value: object) -> str:
     """Show a value, cut where it is long."""
-    shown = f"'{value}'" if isinstance(value, str) else kind_of(value)
-    return shown if len(shown) <= SHOWN else f"{shown[: SHOWN - 1]}…'"
+    if not isinstance(value, str):
+        return json.dumps(value) if isinstance(value, bool | int | float) else kind_of(value)
+    return f"'{value}'" if len(value) <= SHOWN else f"'{value[:SHOWN]}…'"
 
 
 def known_name(name: str, known: Mapping[str, object], place: str) -> str:

@@ -63,7 +63,7 @@ class ChatRow(Frozen):
     source: str = ""
     messages: tuple[Message, ...] = ()
     tools: tuple[dict[str, Any], ...] = ()
-    """The functions that the assistant may ask for: ``{"type": "function", "function": {"name": …, "parameters": …}}``."""
+    """The functions that the assistant may ask for, each ``{"type": "function", "function": {"name": …, …}}``."""
     prompt: str = ""
     completion: str = ""
     text: str = ""

@@ -64,10 +64,10 @@ def opening(
                     "system_not_first", f"'{where}' is of role 'system', which stands first or not at all"
                 )
             continue
-        if alternating:
-            _check_alternation(before, message, where)
         if message.role == "tool":
             _answer(message, waiting, where)
+        if alternating:
+            _check_alternation(before, message, where)
         for call in message.tool_calls:
             if known and call.name not in known:
                 raise RowError(
