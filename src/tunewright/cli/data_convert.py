@@ -24,6 +24,11 @@ def mount(app: typer.Typer) -> None:
 def convert(
     source: Annotated[str, typer.Argument(metavar="IN", help="File, folder or pattern to read.")],
     out: Annotated[Path, typer.Argument(help="File to write: .jsonl, .json or .parquet.")],
+    overrides: Annotated[
+        list[str] | None,
+        typer.Argument(metavar="[KEY=VALUE]...", help="How to read IN, such as data.delimiter=';'."),
+    ] = None,
+    *,
     to: Annotated[
         str,
         typer.Option(help="messages, alpaca, sharegpt, prompt-completion, text, preference or kto."),
@@ -57,10 +62,11 @@ def convert(
 
     A row that would lose something on the way is refused, and stands in a file with its reason.
     """
+    from tunewright.config.compose import compose
     from tunewright.data.chat.converting import convert as run
 
     done = run(
-        source,
+        compose([f"data.source={source}", *(overrides or [])]).data,
         out,
         to=to,
         base_dir=Path.cwd(),

@@ -10,6 +10,7 @@ import json
 import pytest
 from chat_samples import GOOD, assistant, user
 
+from tunewright.config.schema import DataConfig
 from tunewright.data.chat.opening import open_chat
 from tunewright.support.errors import InputError
 
@@ -21,11 +22,11 @@ QUESTIONS = [{"question": f'How warm,\n"now" {n}?', "answer": f"{n} degrees; or 
 def opened(tmp_path):
     """Write a file, and open it."""
 
-    def run(content, name, **options):
+    def run(content, name, format_name=None, **told):
         path = tmp_path / name
         path.parent.mkdir(exist_ok=True)
         path.write_bytes(content if isinstance(content, bytes) else content.encode("utf-8", "surrogatepass"))
-        return open_chat(name, base_dir=tmp_path, **options)
+        return open_chat(DataConfig(source=name, **told), base_dir=tmp_path, format_name=format_name)
 
     return run
 
@@ -91,7 +92,7 @@ def test_a_folder_of_text_files_passes_over_a_licence(opened, tmp_path):
     opened("free\n", "texts/LICENSE", format_name="text")
     opened("one\n", "texts/a.txt")
     opened("two\nthree\n", "texts/b.txt")
-    source = open_chat("texts", base_dir=tmp_path)
+    source = open_chat(DataConfig(source="texts"), base_dir=tmp_path)
     assert [(each.at.source, each.at.row) for each in source.rows()] == [
         ("a.txt", 1),
         ("b.txt", 1),
@@ -149,7 +150,7 @@ def test_parquet_with_nulls_for_what_a_turn_lacks(tmp_path):
 
     rows = [GOOD["messages"][0], {"messages": [user(), assistant(name="bo")]}]
     pq.write_table(pa.Table.from_pylist(rows), tmp_path / "m.parquet")
-    source = open_chat("m.parquet", base_dir=tmp_path)
+    source = open_chat(DataConfig(source="m.parquet"), base_dir=tmp_path)
     assert source.format.name == "messages"
     assert len(said(source)) == 2
     assert all(each.unused == frozenset() for each in source.rows())
@@ -175,9 +176,9 @@ def test_a_misspelt_file_gets_the_nearest(opened, tmp_path):
     opened(json.dumps(ROW), "messages.jsonl")
     for wrong in ("mesages.jsonl", "owner/name", "nothing"):
         with pytest.raises(InputError, match="no such file or folder"):
-            open_chat(wrong, base_dir=tmp_path)
+            open_chat(DataConfig(source=wrong), base_dir=tmp_path)
     with pytest.raises(InputError, match=r"did you mean 'messages\.jsonl'"):
-        open_chat("mesages.jsonl", base_dir=tmp_path)
+        open_chat(DataConfig(source="mesages.jsonl"), base_dir=tmp_path)
 
 
 def test_reading_keeps_one_row_in_memory(tmp_path):
@@ -186,7 +187,7 @@ def test_reading_keeps_one_row_in_memory(tmp_path):
     with (tmp_path / "big.jsonl").open("w", encoding="utf-8") as stream:
         for n in range(3000):
             stream.write(json.dumps({"messages": [user("x" * 4000), assistant(str(n))]}) + "\n")
-    source = open_chat("big.jsonl", base_dir=tmp_path)
+    source = open_chat(DataConfig(source="big.jsonl"), base_dir=tmp_path)
     tracemalloc.start()
     count = sum(len(each.rows) for each in source.rows())
     _, peak = tracemalloc.get_traced_memory()

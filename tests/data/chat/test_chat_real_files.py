@@ -7,6 +7,7 @@ from collections import Counter
 
 import pytest
 
+from tunewright.config.schema import DataConfig
 from tunewright.data.chat.converting import convert
 from tunewright.data.chat.opening import open_chat
 
@@ -41,7 +42,7 @@ def raw(path):
 
 
 def taken(path):
-    found = list(open_chat(str(path), base_dir=path.parent).rows())
+    found = list(open_chat(DataConfig(source=str(path)), base_dir=path.parent).rows())
     assert [each.at.row for each in found] == list(range(1, len(found) + 1))
     assert [each.refused for each in found if each.refused] == []
     return [row for each in found for row in each.rows]
@@ -54,7 +55,7 @@ def roles(messages):
 @pytest.mark.parametrize(("name", "form"), FORMS.items())
 def test_every_row_is_taken_and_keeps_its_number_and_file(file, name, form):
     path = file(name)
-    opened = open_chat(str(path), base_dir=path.parent)
+    opened = open_chat(DataConfig(source=str(path)), base_dir=path.parent)
     assert opened.format.name == form
     rows = taken(path)
     assert [(row.row, row.source) for row in rows] == [(at, path.name) for at in range(1, len(raw(path)) + 1)]
@@ -130,9 +131,9 @@ def test_every_instance_of_a_task_is_a_conversation(file, name):
 )  # fmt: skip
 def test_what_was_written_is_read_again_as_the_same_rows(file, tmp_path, name, target, ending):
     path = file(f"chat_formats/{name}.json")
-    done = convert(str(path), tmp_path / f"out.{ending}", to=target, base_dir=tmp_path)
+    done = convert(DataConfig(source=str(path)), tmp_path / f"out.{ending}", to=target, base_dir=tmp_path)
     assert done.read == done.converted == done.written == len(raw(path))
-    again = open_chat(str(done.file), base_dir=tmp_path)
+    again = open_chat(DataConfig(source=str(done.file)), base_dir=tmp_path)
     assert again.format.name == target
     found = [row for each in again.rows() for row in each.rows]
     place = {"row": 0, "source": ""}
@@ -148,7 +149,7 @@ def test_what_was_written_is_read_again_as_the_same_rows(file, tmp_path, name, t
 
 def test_rows_with_tools_can_not_become_alpaca_and_are_set_aside_whole(file, tmp_path):
     path = file("chat_formats/glaive_toolcall_en_demo.json")
-    done = convert(str(path), tmp_path / "out.jsonl", to="alpaca", base_dir=tmp_path)
+    done = convert(DataConfig(source=str(path)), tmp_path / "out.jsonl", to="alpaca", base_dir=tmp_path)
     with_tools = [(number, row) for number, row in enumerate(raw(path), start=1) if json.loads(row["tools"])]
     assert done.refused == {"loses_tools": len(with_tools)}
     aside = raw(done.refused_file)
@@ -160,16 +161,12 @@ def test_plain_python_and_datasets_open_what_was_written(file, tmp_path):
     import pyarrow.parquet as pq
 
     path = file("chat_formats/glaive_toolcall_en_demo.json")
-    done = convert(str(path), tmp_path / "out.parquet", to="messages", base_dir=tmp_path)
+    done = convert(DataConfig(source=str(path)), tmp_path / "out.parquet", to="messages", base_dir=tmp_path)
     table = pq.read_table(done.file).to_pylist()
     calls = [turn["tool_calls"] for row in table for turn in row["messages"] if turn["tool_calls"]]
     assert calls
     assert all(isinstance(json.loads(call["function"]["arguments"]), dict) for each in calls for call in each)
-    plain = convert(
-        str(file("chat_formats/identity.json")), tmp_path / "plain.parquet", to="messages", base_dir=tmp_path
-    )
-    assert all(
-        turn.keys() == {"role", "content"}
-        for row in pq.read_table(plain.file).to_pylist()
-        for turn in row["messages"]
-    )
+    identity = DataConfig(source=str(file("chat_formats/identity.json")))
+    plain = convert(identity, tmp_path / "plain.parquet", to="messages", base_dir=tmp_path)
+    turns = [turn for row in pq.read_table(plain.file).to_pylist() for turn in row["messages"]]
+    assert {tuple(turn) for turn in turns} == {("role", "content")}

@@ -202,3 +202,32 @@ def test_broken_characters_of_a_refused_row_are_kept_as_an_escape(cli, tmp_path)
     assert cli("data", "convert", "in.jsonl", "o.jsonl", "--to", "messages", cwd=tmp_path).code == 0
     (aside,) = lines(tmp_path / "o.refused.jsonl")
     assert aside["raw"] == {"messages": "half \ud800"}
+
+
+def test_how_a_source_is_read_can_be_told(cli, tmp_path):
+    (tmp_path / "in.csv").write_text(
+        "question~answer\nWarm?~Yes, or no\nCold?~No\nWet?~Yes\n", encoding="utf-8"
+    )
+    words = ("in.csv", "out.jsonl", "data.delimiter=~", "data.max_rows=2", "--to", "prompt-completion")
+    said = cli("data", "convert", *words, cwd=tmp_path)
+    assert said.code == 0, said.err
+    assert lines(tmp_path / "out.jsonl") == [
+        {"prompt": "Warm?", "completion": "Yes, or no"},
+        {"prompt": "Cold?", "completion": "No"},
+    ]
+
+
+def test_a_document_with_several_arrays_asks_which_holds_the_rows(cli, tmp_path):
+    (tmp_path / "in.json").write_text(json.dumps({"good": [ROW], "bad": [ROW, ROW]}))
+    words = ("data", "convert", "in.json", "out.jsonl", "--to", "messages")
+    said = cli(*words, cwd=tmp_path)
+    assert said.code == 2
+    assert "data.json_field" in said.complaint
+    assert cli(*words, "data.json_field=bad", cwd=tmp_path).code == 0
+    assert len(lines(tmp_path / "out.jsonl")) == 2
+
+
+def test_a_misspelt_key_gets_the_nearest(cli, source, tmp_path):
+    said = cli("data", "convert", "in.jsonl", "out.jsonl", "data.max_row=2", "--to", "messages", cwd=tmp_path)
+    assert said.code == 2
+    assert "data.max_rows" in said.complaint

@@ -18,6 +18,7 @@ from tunewright.support.errors import InputError, nearest
 from tunewright.support.files import writing
 
 if TYPE_CHECKING:
+    from tunewright.config.schema import DataConfig
     from tunewright.data.chat.reading import ChatSource, SourceRow
 
 
@@ -47,7 +48,7 @@ class Conversion:
 
 
 def convert(
-    source: str,
+    config: DataConfig,
     out: Path,
     *,
     to: str,
@@ -61,7 +62,7 @@ def convert(
     """Write the rows of a source in another format.
 
     Args:
-        source: A file, a folder, a pattern, or a URL that fsspec knows.
+        config: The source (a file, a folder, a pattern, or a URL that fsspec knows), and what is told about its files.
         out: The file to write; its ending says how: .jsonl, .json or .parquet.
         to: The format to write, one of ``WRITERS``.
         base_dir: The folder that a relative source starts from.
@@ -79,7 +80,7 @@ def convert(
         raise InputError(f"there is no format '{to}' to write", place="--to", mend=mend)
     check_suffix(out)
     aside = refused or out.with_name(f"{out.stem}.refused.jsonl")
-    opened = open_chat(source, base_dir=base_dir, format_name=format_name)
+    opened = open_chat(config, base_dir=base_dir, format_name=format_name)
     _check_places(opened.source, out, aside, force=force)
     with ExitStack() as stack:
         files = _Files(stack, out, aside, to)

@@ -15,6 +15,7 @@ from tunewright.data.chat.targets import with_system
 from tunewright.data.rows import Malformed
 
 if TYPE_CHECKING:
+    from tunewright.config.schema import DataConfig
     from tunewright.data.chat.rows import ChatRow
 
 NAMED = "named with --from"
@@ -64,11 +65,11 @@ class Opened:
         return Taken(at, rows, unused=found.unused)
 
 
-def open_chat(source: str, *, base_dir: Path, format_name: str | None = None) -> Opened:
+def open_chat(config: DataConfig, *, base_dir: Path, format_name: str | None = None) -> Opened:
     """Open a source of conversations, completions, preferences or plain text.
 
     Args:
-        source: A file, a folder, a pattern, or a URL that fsspec knows.
+        config: The source (a file, a folder, a pattern, or a URL that fsspec knows), and what is told about its files.
         base_dir: The folder that relative paths start from.
         format_name: The format of its rows; by default it is detected from the first ones.
 
@@ -76,8 +77,8 @@ def open_chat(source: str, *, base_dir: Path, format_name: str | None = None) ->
         InputError: When it can't be found or read, or its format is not clear.
     """
     named = None if format_name is None else format_named(format_name)
-    found = open_source(source, base_dir=base_dir)
+    found = open_source(config, base_dir=base_dir)
     if named is not None:
         return Opened(found, named, NAMED)
-    detected = detect_format(found.first(DETECTION_ROWS), place=source)
+    detected = detect_format(found.first(DETECTION_ROWS), place=found.uri)
     return Opened(found, detected.format, detected.why)

@@ -9,8 +9,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tunewright.config.schema import DataConfig
-from tunewright.data.decoding import CHUNK_BYTES, MAX_ROW_CHARACTERS, detect_encoding, lines, text_chunks
+from tunewright.data.decoding import (
+    CHUNK_BYTES,
+    MAX_ROW_CHARACTERS,
+    Encoding,
+    detect_encoding,
+    known_encoding,
+    lines,
+    text_chunks,
+)
 from tunewright.data.detection import FileFacts, detect
 from tunewright.data.json_rows import SHOWN, Window, array_rows, line_rows
 from tunewright.data.locations import locate
@@ -21,6 +28,8 @@ from tunewright.support.errors import InputError, nearest
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+
+    from tunewright.config.schema import DataConfig
 
 TEXT_SUFFIXES = frozenset({".txt", ".text"})
 TEXT = "txt"
@@ -46,6 +55,8 @@ class ChatSource:
     files: tuple[tuple[SourceFile, FileFacts], ...]
     notes: tuple[str, ...] = ()
     """What was odd about it, for people."""
+    max_rows: int | None = None
+    """Only so many rows are read; none reads all."""
 
     def rows(self) -> Generator[SourceRow, None, None]:
         """Give the rows of all files, in memory that doesn't grow with them.
@@ -53,10 +64,8 @@ class ChatSource:
         Raises:
             InputError: When a file can't be read to its end.
         """
-        for file, facts in self.files:
-            with closing(_values(file, facts)) as values:
-                for number, value in enumerate(values, start=1):
-                    yield SourceRow(number, file.name, value)
+        with closing(self._all_rows()) as rows:
+            yield from itertools.islice(rows, self.max_rows)
 
     def first(self, count: int) -> list[Any]:
         """Return the first rows that can be read.
@@ -69,34 +78,40 @@ class ChatSource:
                 each.value for each in itertools.islice(rows, count) if not isinstance(each.value, Malformed)
             ]
 
+    def _all_rows(self) -> Generator[SourceRow, None, None]:
+        for file, facts in self.files:
+            with closing(_values(file, facts)) as values:
+                for number, value in enumerate(values, start=1):
+                    yield SourceRow(number, file.name, value)
 
-def open_source(source: str, *, base_dir: Path) -> ChatSource:
+
+def open_source(config: DataConfig, *, base_dir: Path) -> ChatSource:
     """Find the files of a source and detect how each is read.
 
     Args:
-        source: A file, a folder, a pattern, or a URL that fsspec knows.
+        config: The source (a file, a folder, a pattern, or a URL that fsspec knows), and what is told about its files.
         base_dir: The folder that relative paths start from.
 
     Raises:
         InputError: When there is no such file, or one is no data.
         MissingExtraError: When its store needs a package that is not installed.
     """
-    located = locate(DataConfig(source=source), base_dir=base_dir)
+    located = locate(config, base_dir=base_dir)
     if located.kind == "hub":
-        path = base_dir / source
+        path = base_dir / located.uri
         near = [item.name for item in path.parent.iterdir()] if path.parent.is_dir() else []
         raise InputError(
-            "no such file or folder", place=source, mend=nearest(path.name, near) or "check the path"
+            "no such file or folder", place=located.uri, mend=nearest(path.name, near) or "check the path"
         )
     chosen, ignored = _chosen(located.files), list(located.ignored)
     ignored += [file.name for file in located.files if file not in chosen]
-    files = tuple((file, _facts(file)) for file in chosen)
+    files = tuple((file, _facts(file, config)) for file in chosen)
     notes = [
         f"{file.name}: {note}" if len(files) > 1 else note for file, facts in files for note in facts.notes
     ]
     if ignored:
         notes.append(f"not read, because they hold no rows by their names: {', '.join(ignored[:10])}")
-    return ChatSource(located.uri, files, tuple(notes))
+    return ChatSource(located.uri, files, tuple(notes), config.max_rows)
 
 
 def _chosen(files: Sequence[SourceFile]) -> Sequence[SourceFile]:
@@ -110,16 +125,19 @@ def _is_text(file: SourceFile) -> bool:
     return format_suffix(file.name) in TEXT_SUFFIXES
 
 
-def _facts(file: SourceFile) -> FileFacts:
-    """Detect how a file is read; a table has a header, and follows RFC 4180 where its name says CSV."""
-    if not _is_text(file):
-        quoting = "minimal" if file.format == "csv" else "auto"
-        return detect(file, DataConfig(source=file.name, header="yes", quoting=quoting), labelled=False)
+def _facts(file: SourceFile, config: DataConfig) -> FileFacts:
+    """Detect how a file is read; untold, a table has a header, and follows RFC 4180 where its name says CSV."""
+    if config.format != "auto" or not _is_text(file):
+        untold = {"header": "yes"} if config.header == "auto" else {}
+        if config.quoting == "auto" and file.format == "csv":
+            untold["quoting"] = "minimal"
+        return detect(file, config.model_copy(update=untold), labelled=False)
     with file.open() as stream:
         if not stream.read(CHUNK_BYTES).strip():
-            raise InputError("is empty", place=file.place, mend="check the path")
+            raise InputError("is empty", place=file.place, mend="check data.source")
     with file.open() as stream:
-        encoding = detect_encoding(stream, place=file.place)
+        told = config.encoding and Encoding(known_encoding(config.encoding))
+        encoding = told or detect_encoding(stream, place=file.place)
     return FileFacts(TEXT, encoding.name, notes=encoding.notes)
 
 

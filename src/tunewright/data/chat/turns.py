@@ -99,9 +99,8 @@ def openai_turn(fields: Fields) -> Message:
         )
     content = _content(fields)
     if not content.strip() and not calls and role != "tool":
-        if fields.has("content"):
-            filled(content, fields.path("content"))
         fields.need("content")
+        filled(content, fields.path("content"))
     return Message(
         role=role,
         content=content,
