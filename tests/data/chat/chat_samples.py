@@ -263,6 +263,8 @@ def _broken_sharegpt():
     yield {"conversations": [human(), gpt(), gpt()]}, "repeated_role"
     yield {"conversations": [gpt(), human(), gpt()]}, "starts_with_answer"
     called = GOOD["sharegpt"][2]
+    asked, call, answer, said = called["conversations"]
+    yield {"conversations": [asked, call, answer, answer, said]}, "tool_without_call"
     for value, reason in (
         ("", "empty_content"), ("get_weather()", "not_json"), ("5", "wrong_type"), ("[]", "empty_content"),
         ("{}", "missing_field"), ('{"name": 5}', "wrong_type"), ('{"name": "sea"}', "unknown_tool"),

@@ -11,7 +11,7 @@ from tunewright.support.errors import InputError
 
 
 def detected(*rows):
-    return detect_format(rows, place="data.jsonl").format.name
+    return detect_format(list(rows), place="data.jsonl").format.name
 
 
 @pytest.mark.parametrize(("name", "row"), [(name, row) for name, rows in GOOD.items() for row in rows])
@@ -70,7 +70,7 @@ def test_where_nothing_fits_the_columns_and_the_formats_are_named():
 
 
 def test_rows_that_are_no_objects_fit_nothing():
-    with pytest.raises(InputError, match="no format fits"):
+    with pytest.raises(InputError, match="none of the first 3 rows is an object"):
         detected("x", 5, None)
 
 

@@ -161,7 +161,11 @@ def test_parquet_with_nulls_for_what_a_turn_lacks(tmp_path):
     [
         ("a.jsonl", "", "is empty"),
         ("a.txt", " \n", "is empty"),
+        ("a.txt", b"\xef\xbb\xbf", "is empty"),
+        ("a.txt", b"%PDF-1.7 ...", "is a PDF document"),
+        ("a.txt", bytes(range(256)) * 20 + b"\0" * 100, "is not a text file"),
         ("a.parquet", "PAR1 no", "Parquet"),
+        ("a.jsonl", '{"text":\n{"text":\n', r"none of the first 2 rows is an object \(malformed_json"),
         ("a.jsonl", '{"body": 1}\n{"body": 2}\n', "no format fits"),
         ("a.json", "[]", "no format fits"),
     ],

@@ -168,5 +168,6 @@ def test_plain_python_and_datasets_open_what_was_written(file, tmp_path):
     assert all(isinstance(json.loads(call["function"]["arguments"]), dict) for each in calls for call in each)
     identity = DataConfig(source=str(file("chat_formats/identity.json")))
     plain = convert(identity, tmp_path / "plain.parquet", to="messages", base_dir=tmp_path)
+    assert pq.read_schema(plain.file).names == ["messages"]
     turns = [turn for row in pq.read_table(plain.file).to_pylist() for turn in row["messages"]]
     assert {tuple(turn) for turn in turns} == {("role", "content")}

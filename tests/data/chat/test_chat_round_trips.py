@@ -126,6 +126,14 @@ def test_answers_without_a_prompt_of_their_own_share_the_turns_they_begin_with()
     assert made["rejected"] == [assistant("e"), user("f"), assistant("g")]
 
 
+def test_a_shared_prompt_ends_where_the_assistant_answers():
+    one = [user("a"), assistant("b"), user("c"), assistant("d")]
+    other = [user("a"), assistant("b"), user("e"), assistant("f")]
+    (made,) = converted({"chosen": one, "rejected": other}, "preference", "preference")
+    assert made["prompt"] == [user("a")]
+    assert (made["chosen"], made["rejected"]) == (one[1:], other[1:])
+
+
 def test_loss_is_on_the_completion_alone():
     row = {"prompt": [user("a"), assistant("b"), user("c")], "completion": [assistant("d")]}
     (made,) = converted(row, "prompt-completion", "messages")

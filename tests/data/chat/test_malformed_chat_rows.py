@@ -82,6 +82,15 @@ def test_a_field_that_is_not_known_is_told_and_refused_when_strict(name):
         assert "'annotator'" in refused.detail
 
 
+def test_two_system_prompts_are_both_named():
+    first = {"role": "system", "content": "Be brief."}
+    row = {"messages": [first, *GOOD["messages"][0]["messages"]], "system": "Be long."}
+    refused = FORMATS["messages"].convert(row)
+    assert refused.reason == "system_not_first"
+    assert "'messages[0]'" in refused.detail
+    assert "'system' is filled too" in refused.detail
+
+
 def test_a_field_of_a_turn_that_is_not_known_is_told():
     row = put(GOOD["messages"][0], ("messages", 1, "reasoning"), "It is cold.")
     assert FORMATS["messages"].convert(row).unused == {"messages[].reasoning"}

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunewright.data.decoding import (
-    CHUNK_BYTES,
     MAX_ROW_CHARACTERS,
     Encoding,
     detect_encoding,
@@ -18,7 +17,7 @@ from tunewright.data.decoding import (
     lines,
     text_chunks,
 )
-from tunewright.data.detection import FileFacts, detect
+from tunewright.data.detection import FileFacts, detect, first_bytes, refuse_binary
 from tunewright.data.json_rows import SHOWN, Window, array_rows, line_rows
 from tunewright.data.locations import locate
 from tunewright.data.readers import Layout, read, sample_columns
@@ -68,15 +67,13 @@ class ChatSource:
             yield from itertools.islice(rows, self.max_rows)
 
     def first(self, count: int) -> list[Any]:
-        """Return the first rows that can be read.
+        """Return the first rows, also those that can't be read.
 
         Raises:
             InputError: When a file can't be read that far.
         """
         with closing(self.rows()) as rows:
-            return [
-                each.value for each in itertools.islice(rows, count) if not isinstance(each.value, Malformed)
-            ]
+            return [each.value for each in itertools.islice(rows, count)]
 
     def _all_rows(self) -> Generator[SourceRow, None, None]:
         for file, facts in self.files:
@@ -132,9 +129,7 @@ def _facts(file: SourceFile, config: DataConfig) -> FileFacts:
         if config.quoting == "auto" and file.format == "csv":
             untold["quoting"] = "minimal"
         return detect(file, config.model_copy(update=untold), labelled=False)
-    with file.open() as stream:
-        if not stream.read(CHUNK_BYTES).strip():
-            raise InputError("is empty", place=file.place, mend="check data.source")
+    refuse_binary(file, first_bytes(file))
     with file.open() as stream:
         told = config.encoding and Encoding(known_encoding(config.encoding))
         encoding = told or detect_encoding(stream, place=file.place)
