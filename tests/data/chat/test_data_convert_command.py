@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 
 import pytest
@@ -231,3 +232,30 @@ def test_a_misspelt_key_gets_the_nearest(cli, source, tmp_path):
     said = cli("data", "convert", "in.jsonl", "out.jsonl", "data.max_row=2", "--to", "messages", cwd=tmp_path)
     assert said.code == 2
     assert "data.max_rows" in said.complaint
+
+
+def test_a_prompt_and_its_completion_get_a_system_prompt_as_turns(cli, tmp_path):
+    (tmp_path / "in.json").write_text(json.dumps([GOOD["prompt-completion"][0]]))
+    words = ("data", "convert", "in.json", "out.jsonl", "--to", "messages", "--system", "Be brief.")
+    assert cli(*words, cwd=tmp_path).code == 0
+    assert lines(tmp_path / "out.jsonl") == [
+        {
+            "messages": [
+                {"role": "system", "content": "Be brief."},
+                user("The sky is"),
+                assistant(" blue."),
+            ]
+        }
+    ]
+
+
+@pytest.mark.parametrize("name", ["alpaca", "sharegpt", "preference", "kto"])
+@pytest.mark.parametrize("ending", ["json", "parquet"])
+def test_every_ending_gives_the_same_rows(cli, tmp_path, name, ending):
+    (tmp_path / "in.jsonl").write_text("".join(json.dumps(row) + "\n" for row in GOOD[name]))
+    steps = ("in.jsonl", f"there.{ending}", "back.jsonl"), ("in.jsonl", "straight.jsonl")
+    for path in steps:
+        for source, out in itertools.pairwise(path):
+            said = cli("data", "convert", source, out, "--from", name, "--to", name, cwd=tmp_path)
+            assert said.code == 0, said.err
+    assert lines(tmp_path / "back.jsonl") == lines(tmp_path / "straight.jsonl")
