@@ -67,14 +67,11 @@ def detect(file: SourceFile, config: DataConfig, *, labelled: bool = True) -> Fi
     Raises:
         InputError: When the file is empty, no data, or contradicts the configuration.
     """
-    with file.open() as stream:
-        head = stream.read(CHUNK_BYTES)
-    if not head.strip(b" \t\r\n\x00\xef\xbb\xbf\xff\xfe"):
-        raise InputError("is empty", place=file.place, mend="check data.source")
+    head = first_bytes(file)
     told = config.format if config.format not in {"auto", "hub"} else None
     if head.startswith(PARQUET) or "parquet" in {told, file.format if told is None else None}:
         return _parquet(file, head, told)
-    _refuse_binary(file, head)
+    refuse_binary(file, head)
     encoding = _encoding(file, config)
     sample = next(text_chunks(io.BytesIO(head), encoding.name))
     kind, note = (told, None) if told else _text_format(file, sample)
@@ -86,6 +83,19 @@ def detect(file: SourceFile, config: DataConfig, *, labelled: bool = True) -> Fi
         return FileFacts("jsonl", encoding.name, notes=notes)
     whole = len(head) < CHUNK_BYTES
     return _delimited(file, sample, encoding.name, config, notes, whole=whole, labelled=labelled)
+
+
+def first_bytes(file: SourceFile) -> bytes:
+    """Return the start of a file.
+
+    Raises:
+        InputError: When it is empty, or holds white space alone.
+    """
+    with file.open() as stream:
+        head = stream.read(CHUNK_BYTES)
+    if not head.strip(b" \t\r\n\x00\xef\xbb\xbf\xff\xfe"):
+        raise InputError("is empty", place=file.place, mend="check data.source")
+    return head
 
 
 def _parquet(file: SourceFile, head: bytes, told: str | None) -> FileFacts:
@@ -102,8 +112,12 @@ def _parquet(file: SourceFile, head: bytes, told: str | None) -> FileFacts:
     )
 
 
-def _refuse_binary(file: SourceFile, head: bytes) -> None:
-    """Refuse formats that are known and not read."""
+def refuse_binary(file: SourceFile, head: bytes) -> None:
+    """Refuse formats that are known and not read.
+
+    Raises:
+        InputError: When the file begins like one of them.
+    """
     for signature, what in SIGNATURES.items():
         if head.startswith(signature):
             raise InputError(

@@ -1,0 +1,1 @@
+"""Conversations, completions, preferences and plain text: what causal language models learn from."""
