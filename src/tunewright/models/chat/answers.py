@@ -1,0 +1,164 @@
+"""Where in a rendered conversation the assistant speaks: by the template's markers, or turn by turn."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+from tunewright.models.chat.template import GUIDE, ChatTemplate, RefusedRowError, Rendered, Span
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from tunewright.data.chat.rows import ChatRow, Message
+
+Method = Literal["markers", "prefixes", "completion", "everything"]
+Remark = Literal["stop_outside_markers", "text_before_answer", "token_across_boundary"]
+"""What is worth knowing about a mask and is no fault."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answers:
+    """A rendered conversation, and the characters in it that the assistant says."""
+
+    rendered: Rendered
+    spans: tuple[Span, ...]
+    """Each answer with the stop token behind it."""
+    method: Method
+    remarks: frozenset[Remark]
+
+
+def find_answers(
+    template: ChatTemplate,
+    row: ChatRow,
+    messages: Sequence[Message],
+    answers: Sequence[int],
+    *,
+    stop_tokens: Sequence[str],
+) -> Answers:
+    """Find what the assistant says in some of its turns, each with its stop token.
+
+    Args:
+        template: What renders the messages.
+        row: Where they come from, for its tools.
+        messages: The whole conversation.
+        answers: The turns to find, as positions in ``messages``.
+        stop_tokens: Any of them ends a turn.
+
+    Raises:
+        RefusedRowError: When that can't be told for sure.
+    """
+    rendered = template.render(messages, row.tools)
+    stops = re.compile(
+        "|".join(re.escape(each) for each in sorted(stop_tokens, key=len, reverse=True)) or "(?!)"
+    )
+    if template.has_markers(tools=bool(row.tools)):
+        blocks = _marked(template, rendered, messages, row, answers)
+        closed = [_close(rendered.text, block, stops) for block in blocks]
+        remark: list[Remark] = ["stop_outside_markers"] if closed != blocks else []
+        return Answers(rendered, tuple(closed), "markers", frozenset(remark))
+    spans, remarks = [], set[Remark]()
+    for at in answers:
+        start, end = _between_prefixes(template, rendered, messages, row, at)
+        end = _without_tail(rendered.text, (start, end), stops)
+        said, content = rendered.text[start:end], messages[at].content.strip()
+        if content and content in said and said.partition(content)[0].strip():
+            remarks.add("text_before_answer")
+        spans.append((start, end))
+    return Answers(rendered, tuple(spans), "prefixes", frozenset(remarks))
+
+
+def _close(text: str, block: Span, stops: re.Pattern[str]) -> Span:
+    """Return a marked block with the stop token that stands directly behind it, if it doesn't end with one."""
+    start, end = block
+    if _without_tail(text, block, stops) < end or _ends_with(text[start:end], stops):
+        return block
+    behind = stops.match(text, end + len(text[end:]) - len(text[end:].lstrip()))
+    return (start, behind.end()) if behind else block
+
+
+def _ends_with(text: str, stops: re.Pattern[str]) -> bool:
+    """Tell whether a text ends with a stop token."""
+    return any(found.end() == len(text) for found in stops.finditer(text))
+
+
+def _without_tail(text: str, span: Span, stops: re.Pattern[str]) -> int:
+    """Return where a span ends without the white space behind its stop token: the model never writes that."""
+    ends = [found.end() for found in stops.finditer(text, *span)]
+    return ends[-1] if ends and not text[ends[-1] : span[1]].strip() else span[1]
+
+
+def _marked(
+    template: ChatTemplate,
+    rendered: Rendered,
+    messages: Sequence[Message],
+    row: ChatRow,
+    answers: Sequence[int],
+) -> list[Span]:
+    """Return the generation blocks of the turns ``answers``.
+
+    Transformers' own mask isn't taken: it gives up at a block whose first character has no token of its own, and
+    runs to the end of the row from one whose last character has none.
+    """
+    said = [at for at, message in enumerate(messages) if message.role == "assistant"]
+    blocks = rendered.blocks
+    if len(blocks) == len(said):
+        owners = said
+    elif list(answers) == said:
+        return [block for block in blocks if block[0] < block[1]]
+    else:
+        owners = []
+        for at in said:
+            before = len(template.render(messages[:at], row.tools).blocks) if at else 0
+            owners += [at] * (len(template.render(messages[: at + 1], row.tools).blocks) - before)
+    if len(owners) != len(blocks):
+        raise RefusedRowError(
+            "unsound_mask",
+            f"the template marks {len(blocks)} pieces for {len(said)} turns of the assistant, and which "
+            "belongs to which can't be told",
+            mend=f"put one {{% generation %}} around each turn ({GUIDE})",
+        )
+    for block, at in zip(blocks, owners, strict=True):
+        content = messages[at].content.strip()
+        if (
+            len(blocks) == len(said)
+            and content in rendered.text
+            and content not in rendered.text[slice(*block)]
+        ):
+            raise RefusedRowError(
+                "unsound_mask",
+                f"the template's markers don't enclose what the assistant says in message {at + 1}",
+                mend=f"write the content between {{% generation %}} and {{% endgeneration %}} ({GUIDE})",
+            )
+    chosen = set(answers)
+    return [block for block, at in zip(blocks, owners, strict=True) if at in chosen and block[0] < block[1]]
+
+
+def _between_prefixes(
+    template: ChatTemplate, rendered: Rendered, messages: Sequence[Message], row: ChatRow, at: int
+) -> Span:
+    """Return where a turn stands, from what the template renders up to it and up to its end.
+
+    Sound only where both are how the whole conversation begins; templates that rewrite earlier turns aren't.
+    """
+    mend = f"mark the assistant's turns in the template with {{% generation %}} ({GUIDE})"
+    if at == 0:
+        raise RefusedRowError(
+            "unsound_mask",
+            "the conversation begins with the assistant and the template has no {% generation %} markers",
+            mend=mend,
+        )
+    before = template.render(messages[:at], row.tools, generation_prompt=True).text
+    through = (
+        rendered.text if at == len(messages) - 1 else template.render(messages[: at + 1], row.tools).text
+    )
+    if not (through.startswith(before) and rendered.text.startswith(through)):
+        where = "up to" if not through.startswith(before) else "through"
+        raise RefusedRowError(
+            "unsound_mask",
+            "the template has no {% generation %} markers, and what it renders "
+            f"{where} message {at + 1} isn't how the whole conversation begins",
+            mend=mend,
+        )
+    return len(before), len(through)
