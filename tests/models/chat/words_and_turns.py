@@ -35,7 +35,12 @@ MARKED = (
 
 
 def word_tokenizer(
-    template: str | None = CHATML, *, adds_bos: bool = False, eos: str = "<|im_end|>", **special
+    template: str | None = CHATML,
+    *,
+    adds_bos: bool = False,
+    eos: str = "<|im_end|>",
+    pad_token: str | None = "<pad>",
+    special: tuple[str, ...] = SPECIAL,
 ):
     """Give one token to each word of ``WORDS`` and to each special token; white space has none."""
     from tokenizers import Tokenizer, models, pre_tokenizers, processors
@@ -46,14 +51,11 @@ def word_tokenizer(
     made.pre_tokenizer = pre_tokenizers.WhitespaceSplit()
     if adds_bos:
         made.post_processor = processors.TemplateProcessing(single="<s> $A", special_tokens=[("<s>", 1)])
-    given = {"bos_token": "<s>", "pad_token": "<pad>", "unk_token": "<unk>"} | special
-    extra = [token for token in SPECIAL if token not in {*given.values(), eos}]
-    tokenizer = PreTrainedTokenizerFast(
-        tokenizer_object=made,
-        eos_token=eos,
-        additional_special_tokens=extra,
-        **{name: token for name, token in given.items() if token is not None},
-    )
+    named = {"bos_token": "<s>", "unk_token": "<unk>", "eos_token": eos}
+    if pad_token:
+        named["pad_token"] = pad_token
+    others = [token for token in special if token not in named.values()]
+    tokenizer = PreTrainedTokenizerFast(tokenizer_object=made, additional_special_tokens=others, **named)
     tokenizer.chat_template = template
     return tokenizer
 

@@ -29,6 +29,7 @@ class Piece:
     text: str
     """Its characters; the token's own name where it has none."""
     loss: bool
+    """Of characters without a token: whether they stand between two that carry loss."""
 
 
 def pieces(masked: MaskedRow, chat: ChatTokenizer) -> list[Piece]:
@@ -44,7 +45,8 @@ def pieces(masked: MaskedRow, chat: ChatTokenizer) -> list[Piece]:
         masked.ids, names, masked.offsets, following, masked.mask, strict=True
     ):
         if reached < start < end:
-            found.append(Piece(None, masked.text[reached:start], loss=False))
+            is_inside = loss and bool(found) and found[-1].loss
+            found.append(Piece(None, masked.text[reached:start], loss=is_inside))
             reached = start
         is_shared = then < end
         found.append(Piece(number, str(name) if is_shared else masked.text[reached:end] or str(name), loss))
@@ -61,9 +63,13 @@ def visible(text: str) -> str:
 
 
 def runs(masked: MaskedRow, chat: ChatTokenizer) -> Iterator[tuple[bool, str]]:
-    """Give what carries loss and what doesn't by turns, tokens told apart by a dot."""
+    """Give what carries loss and what doesn't by turns; a dot or a line's end tells tokens apart."""
     for loss, group in groupby(pieces(masked, chat), key=lambda piece: piece.loss):
-        yield loss, BETWEEN.join(visible(piece.text) for piece in group)
+        text = ""
+        for piece in group:
+            apart = piece.id is not None and text and not text.endswith("\n")
+            text += (BETWEEN if apart else "") + visible(piece.text)
+        yield loss, text
 
 
 def bracketed(masked: MaskedRow, chat: ChatTokenizer) -> str:
