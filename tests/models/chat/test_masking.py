@@ -107,6 +107,24 @@ def test_a_template_that_rewrites_earlier_turns_is_refused_without_markers(open_
     assert caught.value.reason == "unsound_mask"
 
 
+def test_an_end_of_text_behind_the_last_turn_doesnt_make_prefixes_unsound(open_with):
+    closing = CHATML.replace("{% endif %}", "{% else %}{{ '<|endoftext|>' }}{% endif %}")
+    chat = open_with(closing, eos="<|endoftext|>")
+    assert chat.setup.turn_end == END
+    (masked,) = mask_row(TWICE, chat)
+    assert trained(masked, chat) == ["tea", END, "milk", "and", "tea", END]
+
+
+def test_a_stop_token_behind_the_last_turn_alone_is_refused(open_with):
+    chat = open_with(
+        "{% for m in messages %}{{ m.role + '\n' + m.content + '\n' }}{% endfor %}"
+        "{% if add_generation_prompt %}{{ 'assistant\n' }}{% else %}{{ eos_token }}{% endif %}"
+    )
+    assert trained(mask_row(ASKED, chat)[0], chat) == ["Ada", "gets", "milk", END]
+    with pytest.raises(RefusedRowError, match="what it renders through message 3 isn't how"):
+        mask_row(TWICE, chat)
+
+
 def test_a_prompt_that_the_answer_doesnt_continue_is_refused(open_with):
     chat = open_with(CHATML.replace(HEAD, HEAD.replace("assistant\n", "assistant\nbrief\n")))
     with pytest.raises(RefusedRowError, match="what it renders up to message 2 isn't how"):
@@ -280,4 +298,51 @@ def real(stories, tmp_path_factory):
         path = tmp_path_factory.mktemp("templates") / "chat.jinja"
         path.write_text(plain.replace("ANSWER", answer))
         opened[marked] = open_chat_tokenizer(stories, template=path)
+    return opened.__getitem__
+
+
+ANSWER = st.text(st.characters(codec="utf-8", exclude_categories=["Cs"]), max_size=20).filter(
+    lambda text: text[:1].strip() and "<|" not in text
+)
+
+
+@settings(max_examples=80, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(answers=st.lists(st.one_of(st.just(""), ANSWER), min_size=1, max_size=3))
+@pytest.mark.parametrize("trims", [True, False])
+def test_what_the_trained_tokens_of_a_byte_level_tokenizer_say_is_the_answer(byte_level, trims, answers):
+    """GPT-2's and Llama 3's post-processors trim white space off the offsets: such tokens have no characters."""
+    chat = byte_level(trims)
+    row = turns(*(pair for answer in answers for pair in (("user", "Ada asks\n "), ("assistant", answer))))
+    (masked,) = mask_row(row, chat)
+    ids = [number for number, loss in zip(masked.ids, masked.mask, strict=True) if loss]
+    said = chat.tokenizer.decode(ids, skip_special_tokens=False, clean_up_tokenization_spaces=False)
+    assert said == "".join(answer + END for answer in answers)
+
+
+@pytest.mark.parametrize("trims", [True, False])
+def test_white_space_that_ends_a_completion_carries_loss(byte_level, trims):
+    chat = byte_level(trims)
+    (masked,) = mask_row(ChatRow(kind="completion", prompt="Ada\n\n", completion="gets tea \n\n"), chat)
+    ids = [number for number, loss in zip(masked.ids, masked.mask, strict=True) if loss]
+    assert chat.tokenizer.decode(ids, clean_up_tokenization_spaces=False) == f"gets tea \n\n{END}"
+
+
+@pytest.fixture(scope="module")
+def byte_level(tmp_path_factory):
+    from tokenizers import ByteLevelBPETokenizer, processors
+    from transformers import PreTrainedTokenizerFast
+
+    opened = {}
+    for trims in (True, False):
+        learned = ByteLevelBPETokenizer()
+        learned.train_from_iterator(
+            ["Ada asks for tea\n\n  and gets milk" * 3], vocab_size=300, show_progress=False
+        )
+        learned._tokenizer.post_processor = processors.ByteLevel(trim_offsets=trims)
+        tokenizer = PreTrainedTokenizerFast(tokenizer_object=learned._tokenizer, eos_token=END)
+        tokenizer.add_special_tokens({"additional_special_tokens": ["<|im_start|>"]})
+        tokenizer.chat_template = CHATML
+        folder = tmp_path_factory.mktemp("bytes")
+        tokenizer.save_pretrained(folder)
+        opened[trims] = open_chat_tokenizer(folder)
     return opened.__getitem__

@@ -50,9 +50,7 @@ def find_answers(
         RefusedRowError: When that can't be told for sure.
     """
     rendered = template.render(messages, row.tools)
-    stops = re.compile(
-        "|".join(re.escape(each) for each in sorted(stop_tokens, key=len, reverse=True)) or "(?!)"
-    )
+    stops = _stop_patterns(stop_tokens)
     if template.has_markers(tools=bool(row.tools)):
         blocks = _marked(template, rendered, messages, row, answers)
         closed = [_close(rendered.text, block, stops) for block in blocks]
@@ -60,8 +58,10 @@ def find_answers(
         return Answers(rendered, tuple(closed), "markers", frozenset(remark))
     spans, remarks = [], set[Remark]()
     for at in answers:
-        start, end = _between_prefixes(template, rendered, messages, row, at)
-        end = _without_tail(rendered.text, (start, end), stops)
+        start, end = _between_prefixes(template, rendered, messages, row, at, stops)
+        tail = stops.at_end.search(rendered.text, start, end)
+        # What follows the stop token, such as a line break, is the template's and never generated.
+        end = tail.end(1) if tail else end
         said, content = rendered.text[start:end], messages[at].content.strip()
         if content and content in said and said.partition(content)[0].strip():
             remarks.add("text_before_answer")
@@ -69,24 +69,32 @@ def find_answers(
     return Answers(rendered, tuple(spans), "prefixes", frozenset(remarks))
 
 
-def _close(text: str, block: Span, stops: re.Pattern[str]) -> Span:
+@dataclass(frozen=True, slots=True)
+class _StopPatterns:
+    """Where stop tokens stand in a text; their first group is one token."""
+
+    behind: re.Pattern[str]
+    """At once, or after white space."""
+    at_end: re.Pattern[str]
+    """The first of those that end a text, with white space and further ones behind it."""
+    last: re.Pattern[str]
+    """The last of them, with white space behind it."""
+
+
+def _stop_patterns(tokens: Sequence[str]) -> _StopPatterns:
+    one = "|".join(re.escape(each) for each in sorted(tokens, key=len, reverse=True)) or "(?!)"
+    return _StopPatterns(
+        behind=re.compile(rf"\s*({one})"),
+        at_end=re.compile(rf"({one})(?:\s|{one})*\Z"),
+        last=re.compile(rf"({one})\s*\Z"),
+    )
+
+
+def _close(text: str, block: Span, stops: _StopPatterns) -> Span:
     """Return a marked block with the stop token that stands directly behind it, if it doesn't end with one."""
     start, end = block
-    if _without_tail(text, block, stops) < end or _ends_with(text[start:end], stops):
-        return block
-    behind = stops.match(text, end + len(text[end:]) - len(text[end:].lstrip()))
+    behind = None if stops.last.search(text, start, end) else stops.behind.match(text, end)
     return (start, behind.end()) if behind else block
-
-
-def _ends_with(text: str, stops: re.Pattern[str]) -> bool:
-    """Tell whether a text ends with a stop token."""
-    return any(found.end() == len(text) for found in stops.finditer(text))
-
-
-def _without_tail(text: str, span: Span, stops: re.Pattern[str]) -> int:
-    """Return where a span ends without the white space behind its stop token: the model never writes that."""
-    ends = [found.end() for found in stops.finditer(text, *span)]
-    return ends[-1] if ends and not text[ends[-1] : span[1]].strip() else span[1]
 
 
 def _marked(
@@ -136,7 +144,12 @@ def _marked(
 
 
 def _between_prefixes(
-    template: ChatTemplate, rendered: Rendered, messages: Sequence[Message], row: ChatRow, at: int
+    template: ChatTemplate,
+    rendered: Rendered,
+    messages: Sequence[Message],
+    row: ChatRow,
+    at: int,
+    stops: _StopPatterns,
 ) -> Span:
     """Return where a turn stands, from what the template renders up to it and up to its end.
 
@@ -150,9 +163,9 @@ def _between_prefixes(
             mend=mend,
         )
     before = template.render(messages[:at], row.tools, generation_prompt=True).text
-    through = (
-        rendered.text if at == len(messages) - 1 else template.render(messages[: at + 1], row.tools).text
-    )
+    through = rendered.text
+    if at < len(messages) - 1:
+        through = _without_closing(template.render(messages[: at + 1], row.tools).text, rendered.text, stops)
     if not (through.startswith(before) and rendered.text.startswith(through)):
         where = "up to" if not through.startswith(before) else "through"
         raise RefusedRowError(
@@ -162,3 +175,13 @@ def _between_prefixes(
             mend=mend,
         )
     return len(before), len(through)
+
+
+def _without_closing(through: str, whole: str, stops: _StopPatterns) -> str:
+    """Return what a turn renders to without the end-of-text token that some templates put behind the last turn.
+
+    It may go only where the turn is closed by a stop token of its own.
+    """
+    shorter = stops.last.sub("", through)
+    is_closed = stops.last.search(shorter) is not None
+    return shorter if is_closed and not whole.startswith(through) and whole.startswith(shorter) else through
