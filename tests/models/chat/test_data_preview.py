@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import json
 import re
+from pathlib import Path
 
 import pytest
-from words_and_turns import CHATML, word_tokenizer
+from words_and_turns import CHATML
 
 CHATS = [
     {"messages": [{"role": "user", "content": "Ada asks"}, {"role": "assistant", "content": "tea"}]},
@@ -215,5 +216,46 @@ def test_help_loads_nothing_heavy():
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
 
 
-def test_the_words_of_the_tests_fit_their_tokenizer():
-    assert word_tokenizer().convert_tokens_to_ids("tea") == 9
+PAGE = Path(__file__).resolve().parents[3] / "docs" / "loss-mask.md"
+
+
+def test_the_page_shows_a_screen_as_it_is(preview):
+    screen = re.search(r"```text\n(<\|im_start\|>.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    asked = {
+        "messages": [
+            {"role": "user", "content": "Ada asks for tea"},
+            {"role": "assistant", "content": "Ada gets milk"},
+        ]
+    }
+    assert screen[1] in preview([asked]).out
+
+
+@pytest.mark.parametrize("name", ["stories260K-hf", "tinystories-656k-fixed-tokenizer"])
+def test_the_template_on_the_page_masks_the_answers_of_a_real_model(preview, shared, tmp_path, name):
+    template = re.search(r"```text\n(\{%-.*?)```", PAGE.read_text(encoding="utf-8"), re.DOTALL)
+    (tmp_path / "page.jinja").write_text(template[1])
+    said = [
+        ("system", "Be kind"),
+        ("user", "Who are you"),
+        ("assistant", "I am Lily"),
+        ("user", "And"),
+        ("assistant", "Ok"),
+    ]
+    row = {"messages": [{"role": role, "content": content} for role, content in said]}
+    answer = preview([row], "--template", "page.jinja", "--json", model=shared / "models" / name)
+    assert answer.code == 0, answer.err
+    found = json.loads(answer.out)
+    stop = found["tokenizer"]["eos_token"]
+    text = "".join(each["text"] for each in found["rows"][0]["tokens"] if each["loss"])
+    assert text.replace("▁", "") == f"I am Lily{stop}Ok{stop}"
+    assert found["rows"][0]["method"] == "markers"
+    assert found["totals"]["rows"] == 1
+
+
+def test_the_page_names_every_model_of_the_catalogue():
+    from tunewright.models.chat.families import CAUSAL_CATALOGUE
+
+    page = PAGE.read_text(encoding="utf-8")
+    for entry in CAUSAL_CATALOGUE.values():
+        assert f"| `{entry.name}` | {entry.hub_id} | {entry.licence} |" in page
+        assert f"| {entry.context:,} |" in page

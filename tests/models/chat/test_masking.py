@@ -322,9 +322,19 @@ def test_what_the_trained_tokens_of_a_byte_level_tokenizer_say_is_the_answer(byt
 @pytest.mark.parametrize("trims", [True, False])
 def test_white_space_that_ends_a_completion_carries_loss(byte_level, trims):
     chat = byte_level(trims)
-    (masked,) = mask_row(ChatRow(kind="completion", prompt="Ada\n\n", completion="gets tea \n\n"), chat)
+    (masked,) = mask_row(ChatRow(kind="completion", prompt="Ada\n\n", completion="gets tea  "), chat)
     ids = [number for number, loss in zip(masked.ids, masked.mask, strict=True) if loss]
-    assert chat.tokenizer.decode(ids, clean_up_tokenization_spaces=False) == f"gets tea \n\n{END}"
+    assert chat.tokenizer.decode(ids, clean_up_tokenization_spaces=False) == f"gets tea  {END}"
+
+
+@pytest.mark.parametrize("trims", [True, False])
+def test_a_token_that_begins_in_the_prompt_is_remarked(byte_level, trims):
+    chat = byte_level(trims)
+    (across,) = mask_row(ChatRow(kind="completion", prompt="Ada gets ", completion="tea"), chat)
+    (clean,) = mask_row(ChatRow(kind="completion", prompt="Ada gets", completion=" tea"), chat)
+    assert across.ids == clean.ids
+    assert across.remarks == {"token_across_boundary"}
+    assert clean.remarks == frozenset()
 
 
 @pytest.fixture(scope="module")

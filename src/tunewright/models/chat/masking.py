@@ -93,8 +93,7 @@ def _mask_plain(row: ChatRow, chat: ChatTokenizer, loss: Loss) -> MaskedRow:
             f"plain text has neither turns nor a completion, and loss on '{loss}' was asked for",
             mend="take --loss all, or give prompt and completion",
         )
-    encoded = chat.tokenizer(text, return_offsets_mapping=True, verbose=False)
-    ids, offsets = list(encoded["input_ids"]), [tuple(each) for each in encoded["offset_mapping"]]
+    ids, offsets = _encode(chat, text, add_special_tokens=True)
     end = (len(text), len(text))
     stops = set(chat.setup.stop_ids)
     closed = bool(ids) and ids[-1] in stops
@@ -139,34 +138,33 @@ def _mask_conversation(
         found = find_answers(chat.template, row, messages, answers, stop_tokens=chat.setup.stop_tokens)
         rendered, spans, method, remarks = found.rendered, found.spans, found.method, found.remarks
     # The template writes the special tokens: the tokenizer must not add them once more.
-    encoded = chat.tokenizer(
-        rendered.text, add_special_tokens=False, return_offsets_mapping=True, verbose=False
-    )
-    ids, offsets = list(encoded["input_ids"]), [tuple(each) for each in encoded["offset_mapping"]]
-    if any(start < edge < end for start, end in offsets for edge, _ in spans):
-        remarks |= {"token_across_boundary"}
+    ids, offsets = _encode(chat, rendered.text, add_special_tokens=False)
     mask = _cover(offsets, spans, len(rendered.text))
     return _masked(row, part, rendered.text, ids, offsets, mask, spans, method, remarks)
 
 
-def _cover(offsets: Sequence[Span], spans: Sequence[Span], length: int) -> list[bool]:
-    """Return which tokens stand for at least one character of the spans.
+def _encode(chat: ChatTokenizer, text: str, *, add_special_tokens: bool) -> tuple[list[int], list[Span]]:
+    """Tokenise a text, with the characters that each token stands for; white space that was trimmed comes back."""
+    encoded = chat.tokenizer(
+        text, add_special_tokens=add_special_tokens, return_offsets_mapping=True, verbose=False
+    )
+    offsets: list[Span] = []
+    reached = 0
+    for start, end in encoded["offset_mapping"]:
+        offsets.append((min(start, reached) if chat.setup.trims_offsets else start, end))
+        reached = max(reached, end)
+    return list(encoded["input_ids"]), offsets
 
-    A tokenizer that trims white space off its offsets gives a token of white space none: its characters are then
-    those since the token before it.
-    """
-    carries = bytearray(length + 1)
+
+def _cover(offsets: Sequence[Span], spans: Sequence[Span], length: int) -> list[bool]:
+    """Return which tokens stand for at least one character of the spans; one for none goes with its neighbours."""
+    carries = bytearray(length + 2)
     for start, end in spans:
         carries[start:end] = b"\1" * (end - start)
-    mask, reached = [], 0
-    for start, end in offsets:
-        first = min(reached, end) if start == end else start
-        inside = (
-            any(carries[first:end]) if first < end else bool(carries[end] and (not end or carries[end - 1]))
-        )
-        mask.append(inside)
-        reached = max(reached, end)
-    return mask
+    return [
+        any(carries[start:end]) if start < end else bool(carries[end] and carries[end - 1])
+        for start, end in offsets
+    ]
 
 
 def _masked(
@@ -181,6 +179,9 @@ def _masked(
     remarks: frozenset[Remark] = frozenset(),
 ) -> MaskedRow:
     """Put the pieces together; nothing predicts the first token."""
+    edges = [edge for edge, _ in spans]
+    if any(start < edge < end for start, end in offsets for edge in edges):
+        remarks |= {"token_across_boundary"}
     return MaskedRow(
         row=row.row,
         part=part,

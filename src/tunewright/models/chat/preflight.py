@@ -269,7 +269,7 @@ def _remark_notes(tally: _Tally) -> Iterator[str]:
         "all the same",
         "text_before_answer": "sequences in which text of the template before the answer carries loss",
         "token_across_boundary": "sequences with a token that begins in the prompt and ends in the answer: serving "
-        "will split it otherwise",
+        "splits it otherwise; end the prompt without a space",
     }
     for remark, text in words.items():
         if tally.remarks[remark]:

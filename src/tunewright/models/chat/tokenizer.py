@@ -3,22 +3,17 @@
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from tunewright.data.chat.rows import Message
 from tunewright.models.chat.families import Family, find_family
+from tunewright.models.chat.padding import PadSource, choose_pad
 from tunewright.models.chat.template import ChatTemplate, RefusedRowError
 from tunewright.support.errors import InputError
 
-PadSource = Literal["own", "reserved", "unknown", "added"]
-NEW_PAD = "<|pad|>"
-RESERVED = re.compile(r"pad|reserved|unused|placeholder", re.IGNORECASE)
-"""Names that makers give to tokens which no text contains."""
-BYTES = 256
 PROBE = (Message(role="user", content="probe-question"), Message(role="assistant", content="probe-answer"))
 ALL_LINEAR = ("all-linear",)
 """PEFT's word for every linear layer, for models of no known family."""
@@ -36,6 +31,8 @@ class TokenizerSetup:
     bos_id: int | None
     adds_bos: bool
     """Whether the tokenizer puts it before plain text by itself."""
+    trims_offsets: bool
+    """Whether it leaves white space out of the characters that it says a token stands for."""
     eos_token: str | None
     eos_id: int | None
     stop_tokens: tuple[str, ...]
@@ -151,7 +148,7 @@ def configure(
         changes.append(f"padding stands on the right, not the {tokenizer.padding_side}")
         tokenizer.padding_side = "right"
     former = tokenizer.pad_token
-    pad, source = _choose_pad(tokenizer, family, stops)
+    pad, source = choose_pad(tokenizer, family, stops)
     if source == "added":
         tokenizer.add_special_tokens({"pad_token": pad})
     elif pad != former:
@@ -171,6 +168,7 @@ def configure(
         bos_token=tokenizer.bos_token,
         bos_id=tokenizer.bos_token_id,
         adds_bos=_adds_bos(tokenizer),
+        trims_offsets=_trims_offsets(tokenizer),
         eos_token=tokenizer.eos_token,
         eos_id=tokenizer.eos_token_id,
         stop_tokens=tuple(stops),
@@ -183,36 +181,6 @@ def configure(
         changes=tuple(changes),
         notes=tuple(_notes(tokenizer, template, turn_end, declared)),
     )
-
-
-def _choose_pad(tokenizer: Any, family: Family | None, stops: list[str]) -> tuple[str, PadSource]:  # noqa: ANN401
-    """Choose a token that neither ends an answer nor opens a text: its own, else a reserved one, else a new one."""
-    vocabulary, unknown = tokenizer.get_vocab(), tokenizer.unk_token
-    taken = {*stops, tokenizer.bos_token}
-    own = tokenizer.pad_token
-    if own is not None and own not in taken:
-        return str(own), "own"
-    spare = [token for token in (family.pad_tokens if family else ()) if token != unknown]
-    spare += [str(token) for token in tokenizer.added_tokens_decoder.values() if RESERVED.search(str(token))]
-    for token in spare:
-        if token in vocabulary and token not in taken:
-            return token, "reserved"
-    if unknown is not None and unknown not in taken and _knows_every_byte(tokenizer):
-        return str(unknown), "unknown"
-    return NEW_PAD, "added"
-
-
-def _knows_every_byte(tokenizer: Any) -> bool:  # noqa: ANN401
-    """Tell whether any text is spelt in known tokens, so that the unknown token never occurs."""
-    described = json.loads(tokenizer.backend_tokenizer.to_str())
-    vocabulary = tokenizer.get_vocab()
-    if described["model"].get("byte_fallback"):
-        # The flag alone isn't enough: there are tokenizers that set it and have no byte tokens.
-        return all(f"<0x{byte:02X}>" in vocabulary for byte in range(BYTES))
-    from tokenizers.pre_tokenizers import ByteLevel
-
-    parts = json.dumps([described.get("pre_tokenizer"), described.get("normalizer")])
-    return '"ByteLevel"' in parts and all(letter in vocabulary for letter in ByteLevel.alphabet())
 
 
 def _turn_end(tokenizer: Any, template: ChatTemplate | None) -> str | None:  # noqa: ANN401
@@ -269,6 +237,15 @@ def _adds_bos(tokenizer: Any) -> bool:  # noqa: ANN401
     """Tell whether a tokenizer puts its opening token before plain text by itself."""
     bos = tokenizer.bos_token_id
     return bos is not None and tokenizer("a")["input_ids"][:1] == [bos]
+
+
+def _trims_offsets(tokenizer: Any) -> bool:  # noqa: ANN401
+    """Tell whether tokens read back white space that none of them stands for, as GPT-2's and Llama 3's do."""
+    text = "a  b"
+    encoded = tokenizer(text, add_special_tokens=False, return_offsets_mapping=True)
+    covered = {at for start, end in encoded["offset_mapping"] for at in range(start, end)}
+    back = tokenizer.decode(encoded["input_ids"], clean_up_tokenization_spaces=False)
+    return back == text and len(covered) < len(text)
 
 
 def _embedding_rows(settings: Mapping[str, Any]) -> int | None:
