@@ -122,9 +122,11 @@ def test_a_template_that_rewrites_turns_is_refused_without_markers(open_with):
     rewriting = CHATML.replace(
         "message.content +", "(message.content if loop.last or loop.index < 3 else '') +"
     )
-    refusal = only(inspect_rows([ASKED, TWICE], open_with(rewriting)))
-    assert (refusal.reason, refusal.count) == ("unsound_mask", 1)
-    assert "{% generation %}" in refusal.mend
+    found = inspect_rows([ASKED, TWICE], open_with(rewriting))
+    unsound, dropped = found.refusals
+    assert (unsound.reason, unsound.count) == ("unsound_mask", 1)
+    assert "{% generation %}" in unsound.mend
+    assert dropped.fact == "the template drops what messages of the role 'user' say"
 
 
 def test_a_conversation_without_any_template_is_refused(open_with):
@@ -151,7 +153,7 @@ def test_a_template_that_drops_the_system_message_is_refused(open_with, template
     )
     refusal = only(inspect_rows([ASKED, TWICE], open_with(dropping)))
     assert (refusal.reason, refusal.count) == ("role_dropped", 1)
-    assert "drops messages of the role 'system'" in refusal.line("f")
+    assert "drops what messages of the role 'system' say" in refusal.line("f")
 
 
 def test_a_template_that_writes_only_the_role_of_a_tools_answer_is_refused(open_with):
@@ -159,22 +161,40 @@ def test_a_template_that_writes_only_the_role_of_a_tools_answer_is_refused(open_
     messages = (WITH_TOOLS.messages[0], *WITH_TOOLS.messages[2:])
     row = WITH_TOOLS.model_copy(update={"messages": messages, "tools": ()})
     refusal = only(inspect_rows([row], open_with(dropping)))
-    assert "drops messages of the role 'tool'" in refusal.line("f")
+    assert "drops what messages of the role 'tool' say" in refusal.line("f")
 
 
-def test_a_template_that_drops_tool_calls_or_tools_is_refused(open_with):
-    calls = CHATML.replace(
-        "message.content +", "message.content + (message.tool_calls | default('') | string) +"
+CALLS = "((message.tool_calls | tojson) if message.tool_calls else '')"
+WRITES_CALLS = "{{ tools | tojson }}" + CHATML.replace("message.content +", f"message.content + {CALLS} +")
+
+
+def calling(content="", **arguments) -> ChatRow:
+    """Give a conversation in which the assistant asks for a tool."""
+    call = Message(role="assistant", content=content, tool_calls=(ToolCall(name="tea", arguments=arguments),))
+    return WITH_TOOLS.model_copy(
+        update={"messages": (WITH_TOOLS.messages[0], call, *WITH_TOOLS.messages[2:])}
     )
-    described = "{{ tools }}" + calls
-    marked = "{{ tools }}" + MARKED.replace(
-        "{{ message.content + '<|im_end|>' }}{% endgeneration %}",
-        "{{ message.content }}{{ message.tool_calls }}{{ '<|im_end|>' }}{% endgeneration %}",
-    )
-    assert "drops the assistant's tool calls" in only(inspect_rows([WITH_TOOLS], open_with())).line("f")
-    assert "drops the descriptions of tools" in only(inspect_rows([WITH_TOOLS], open_with(calls))).line("f")
-    for template in (described, marked):
-        assert "role_dropped" not in reasons(inspect_rows([WITH_TOOLS], open_with(template)))
+
+
+@pytest.mark.parametrize(
+    ("template", "dropped"),
+    [
+        (CHATML, ["the assistant's tool calls", "the arguments of tool calls", "the descriptions of tools"]),
+        (WRITES_CALLS.replace("{{ tools | tojson }}", ""), ["the descriptions of tools"]),
+        (WRITES_CALLS.replace("{{ tools | tojson }}", "tool"), ["the descriptions of tools"]),
+        (WRITES_CALLS.replace("message.tool_calls | tojson", "'tool'"),
+         ["the assistant's tool calls", "the arguments of tool calls"]),
+        (WRITES_CALLS.replace("message.tool_calls | tojson", "message.tool_calls[0].function.name"),
+         ["the arguments of tool calls"]),
+        (WRITES_CALLS.replace("message.content +", "('' if message.tool_calls else message.content) +"),
+         ["what messages of the role 'assistant' say beside tool calls"]),
+        (WRITES_CALLS, []),
+    ],
+)  # fmt: skip
+def test_what_a_template_drops_of_tools_is_named(open_with, template, dropped):
+    found = inspect_rows([calling("brief", milk="now")], open_with(template))
+    facts = [refusal.fact for refusal in found.refusals if refusal.reason == "role_dropped"]
+    assert facts == [f"the template drops {each}" for each in dropped]
 
 
 def test_too_many_unknown_words_are_refused(open_with):

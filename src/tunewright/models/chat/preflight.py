@@ -158,11 +158,15 @@ def _look_at(
     tally.texts.extend(contents(row))
     try:
         masked_rows = mask_row(row, chat, loss=loss, max_length=max_length)
-        for part in dropped_parts(row, chat.template):
-            raise part
     except RefusedRowError as error:
         tally.refuse(row, error)
-        return
+        masked_rows = ()
+    try:
+        for dropped in dropped_parts(row, chat.template):
+            tally.refuse(row, dropped)
+    except RefusedRowError as error:
+        if masked_rows:  # else it is refused for this already
+            tally.refuse(row, error)
     for masked in masked_rows:
         _count(masked, chat, tally)
         for fault in _faults(masked, chat):
