@@ -166,6 +166,7 @@ def test_a_json_array_is_read_too(preview):
         ('{"messages": [{"role": "bot", "content": "tea"}]}\n', "row 1: role: "),
         ('{"messages": [{"content": "tea"}]}\n', "row 1: role: "),
         ('{"messages": "tea"}\n', "row 1: messages must be a list"),
+        ('{"text": "tea \\ud800"}\n', "row 1: holds half of a surrogate pair"),
     ],
 )
 def test_what_cant_be_read_is_said_in_one_line_with_its_place(preview, text, line):

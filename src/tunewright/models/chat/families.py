@@ -23,7 +23,7 @@ class Family:
     stop_tokens: tuple[str, ...]
     """Any of them ends an answer."""
     pad_tokens: tuple[str, ...]
-    """Tokens that no text contains and no answer ends with, best first."""
+    """Tokens that no text contains and no answer ends with, best first, where a name doesn't tell them."""
     lora_modules: tuple[str, ...]
     """Layers to adapt unless the recipe names others."""
 
@@ -61,7 +61,7 @@ FAMILIES: dict[str, Family] = {
             ("mistral",),
             ("[INST]", "[/INST]"),
             ("</s>",),
-            ("<pad>", "[PAD]", "<unk>"),
+            ("<pad>",),
             SEPARATE_PROJECTIONS,
         ),
         Family(
@@ -85,10 +85,10 @@ FAMILIES: dict[str, Family] = {
             ("phi3",),
             ("<|end|>", "<|endoftext|>"),
             ("<|end|>", "<|endoftext|>"),
-            ("<unk>",),
+            (),
             FUSED_PROJECTIONS,
         ),
-        Family("tinyllama", ("llama",), (), ("</s>",), ("<unk>",), SEPARATE_PROJECTIONS),
+        Family("tinyllama", ("llama",), (), ("</s>",), (), SEPARATE_PROJECTIONS),
         Family(
             "smollm",
             ("llama",),

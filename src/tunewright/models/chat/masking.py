@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 from tunewright.models.chat.answers import Method, Remark, find_answers
 from tunewright.models.chat.template import GUIDE, RefusedRowError, Span
+from tunewright.models.chat.texts import is_readable
 
 if TYPE_CHECKING:
     from tunewright.data.chat.rows import ChatRow, Kind, Message
@@ -145,6 +146,12 @@ def _mask_conversation(
 
 def _encode(chat: ChatTokenizer, text: str, *, add_special_tokens: bool) -> tuple[list[int], list[Span]]:
     """Tokenise a text, with the characters that each token stands for; white space that was trimmed comes back."""
+    if not is_readable(text):
+        raise RefusedRowError(
+            "lost_text",
+            "holds half of a surrogate pair, which no tokenizer reads",
+            mend="write the row again in UTF-8, or remove it",
+        )
     encoded = chat.tokenizer(
         text, add_special_tokens=add_special_tokens, return_offsets_mapping=True, verbose=False
     )

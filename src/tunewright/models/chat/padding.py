@@ -25,7 +25,7 @@ def choose_pad(tokenizer: Any, family: Family | None, stops: Sequence[str]) -> t
     own = tokenizer.pad_token
     if own is not None and own not in taken:
         return str(own), "own"
-    spare = [token for token in (family.pad_tokens if family else ()) if token != unknown]
+    spare = list(family.pad_tokens if family else ())
     spare += [str(token) for token in tokenizer.added_tokens_decoder.values() if RESERVED.search(str(token))]
     for token in spare:
         if token in vocabulary and token not in taken:

@@ -36,10 +36,19 @@ class TextReport:
 
 
 def contents(row: ChatRow) -> list[str]:
-    """Return the texts of a row that a person or a model wrote; empty ones are left out."""
+    """Return the texts of a row that a person or a model wrote; empty and unreadable ones are left out."""
     messages = (*row.messages, *row.chosen, *row.rejected)
     texts = [*(message.content for message in messages), row.prompt, row.completion, row.text]
-    return [text for text in texts if text]
+    return [text for text in texts if text and is_readable(text)]
+
+
+def is_readable(text: str) -> bool:
+    """Tell whether a text can be tokenised: JSON may hold half of a surrogate pair, which no tokenizer reads."""
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def inspect_texts(tokenizer: Any, texts: Sequence[str]) -> TextReport:  # noqa: ANN401
