@@ -67,6 +67,14 @@ def test_a_stop_token_behind_the_markers_carries_loss_all_the_same(open_with):
     assert masked.remarks == {"stop_outside_markers"}
 
 
+@pytest.mark.parametrize("head", ["", HEAD.replace("assistant", "assistant now")])
+def test_a_prompt_that_serving_would_write_otherwise_is_remarked(open_with, head):
+    chat = open_with(MARKED.replace(HEAD, head))
+    (masked,) = mask_row(TWICE, chat)
+    assert trained(masked, chat) == ["tea", END, "milk", "and", "tea", END]
+    assert masked.remarks == {"other_prompt"}
+
+
 def test_several_marked_pieces_in_a_turn_belong_to_it(open_with):
     template = MARKED.replace(
         "{% generation %}{{ message.content + '<|im_end|>' }}{% endgeneration %}",

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from tunewright.data.chat.rows import ChatRow, Message
 
 Method = Literal["markers", "prefixes", "completion", "everything"]
-Remark = Literal["stop_outside_markers", "text_before_answer", "token_across_boundary"]
+Remark = Literal["stop_outside_markers", "text_before_answer", "token_across_boundary", "other_prompt"]
 """What is worth knowing about a mask and is no fault."""
 
 
@@ -51,12 +51,18 @@ def find_answers(
     """
     rendered = template.render(messages, row.tools)
     stops = _stop_patterns(stop_tokens)
+    remarks: set[Remark] = set()
     if template.has_markers(tools=bool(row.tools)):
         blocks = _marked(template, rendered, messages, row, answers)
         closed = [_close(rendered.text, block, stops) for block in blocks]
-        remark: list[Remark] = ["stop_outside_markers"] if closed != blocks else []
-        return Answers(rendered, tuple(closed), "markers", frozenset(remark))
-    spans, remarks = [], set[Remark]()
+        if closed != blocks:
+            remarks.add("stop_outside_markers")
+        if len(blocks) == len(answers) and _has_other_prompt(
+            template, rendered, messages, row, blocks, answers
+        ):
+            remarks.add("other_prompt")
+        return Answers(rendered, tuple(closed), "markers", frozenset(remarks))
+    spans = []
     for at in answers:
         start, end = _between_prefixes(template, rendered, messages, row, at, stops)
         tail = stops.at_end.search(rendered.text, start, end)
@@ -141,6 +147,24 @@ def _marked(
             )
     chosen = set(answers)
     return [block for block, at in zip(blocks, owners, strict=True) if at in chosen and block[0] < block[1]]
+
+
+def _has_other_prompt(
+    template: ChatTemplate,
+    rendered: Rendered,
+    messages: Sequence[Message],
+    row: ChatRow,
+    blocks: Sequence[Span],
+    answers: Sequence[int],
+) -> bool:
+    """Tell whether serving would ask for the last answer with another text than stands before it here."""
+    if not answers or answers[-1] == 0:
+        return False
+    try:
+        prompt = template.render(messages[: answers[-1]], row.tools, generation_prompt=True).text
+    except RefusedRowError:
+        return True
+    return rendered.text[: blocks[-1][0]] != prompt
 
 
 def _between_prefixes(

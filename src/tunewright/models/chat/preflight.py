@@ -272,6 +272,8 @@ def _remark_notes(tally: _Tally) -> Iterator[str]:
         "stop_outside_markers": "sequences whose stop token stands behind the template's markers: it carries loss "
         "all the same",
         "text_before_answer": "sequences in which text of the template before the answer carries loss",
+        "other_prompt": "sequences whose last answer stands behind another text than serving's prompt: let "
+        "add_generation_prompt write what stands before the markers",
         "token_across_boundary": "sequences with a token that begins in the prompt and ends in the answer: serving "
         "splits it otherwise; end the prompt without a space",
     }
