@@ -23,7 +23,7 @@ def test_a_padding_token_that_ends_answers_is_replaced_and_that_is_said(make_fol
     chat = open_chat_tokenizer(make_folder(tokenizer))
     assert (chat.setup.pad_token, chat.setup.pad_source) == ("<pad>", "reserved")
     assert chat.setup.pad_id not in chat.setup.stop_ids
-    assert chat.setup.changes == ("padding token <pad> (reserved): <|im_end|> ends answers",)
+    assert chat.setup.changes == ("padding token <pad> (reserved): <|im_end|> ends texts",)
 
 
 def test_the_templates_turn_end_isnt_taken_for_padding(make_folder):
@@ -84,7 +84,9 @@ def test_padding_stands_on_the_right_whatever_the_files_say(make_folder):
     folder = make_folder(tokenizer)
     path = folder / "tokenizer_config.json"
     path.write_text(json.dumps(json.loads(path.read_text()) | {"padding_side": "left"}))
-    assert open_chat_tokenizer(folder).tokenizer.padding_side == "right"
+    chat = open_chat_tokenizer(folder)
+    assert chat.tokenizer.padding_side == "right"
+    assert chat.setup.changes == ("padding stands on the right, no longer on the left",)
 
 
 def test_generation_settings_name_more_stop_tokens(make_folder):
@@ -107,6 +109,27 @@ def test_more_token_ids_than_embeddings_are_refused(make_folder):
 def test_a_folder_without_tokenizer_is_refused_in_one_line(tmp_path):
     with pytest.raises(InputError, match="tokenizer can't be loaded"):
         open_chat_tokenizer(tmp_path)
+
+
+def test_a_damaged_tokenizer_file_is_refused_in_one_line(make_folder):
+    folder = make_folder()
+    (folder / "tokenizer.json").write_text('{"model": 3')
+    with pytest.raises(InputError, match="tokenizer can't be loaded"):
+        open_chat_tokenizer(folder)
+    (folder / "config.json").write_text("{")
+    with pytest.raises(InputError, match=r"config\.json: can't be read"):
+        open_chat_tokenizer(folder)
+
+
+def test_code_that_comes_with_a_tokenizer_isnt_run(make_folder, tmp_path):
+    folder = make_folder()
+    (folder / "own.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')\nclass Own: pass\n")
+    path = folder / "tokenizer_config.json"
+    settings = json.loads(path.read_text()) | {"auto_map": {"AutoTokenizer": ["own.Own", "own.Own"]}}
+    path.write_text(json.dumps(settings | {"tokenizer_class": "Own"}))
+    with pytest.raises(InputError, match="tokenizer can't be loaded"):
+        open_chat_tokenizer(folder)
+    assert not (tmp_path / "ran").exists()
 
 
 def test_a_template_file_wins_over_the_tokenizers_own(make_folder, tmp_path):

@@ -87,6 +87,13 @@ def test_too_large_a_share_lost_to_the_limit_is_refused(open_with):
     assert reasons(inspect_rows([*rows, ASKED], open_with(), max_length=13, max_lost_share=0.3)) == []
 
 
+def test_sequences_beyond_the_models_context_are_noted(make_folder):
+    folder = make_folder(max_position_embeddings=20)
+    note = "1 sequences are longer than the 20 tokens that the model was made to read: set a maximal length"
+    assert note in inspect_rows([ASKED, TWICE], open_chat_tokenizer(folder)).notes
+    assert note not in inspect_rows([ASKED, TWICE], open_chat_tokenizer(folder), max_length=20).notes
+
+
 def test_a_template_that_never_stops_is_refused(open_with):
     chat = open_with(CHATML.replace("+ '<|im_end|>' + '\n'", "+ '\n'"))
     refusal = only(inspect_rows([ASKED, TWICE], chat))

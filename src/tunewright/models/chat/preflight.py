@@ -146,8 +146,13 @@ def inspect_rows(
         truncated_supervised=tally.counts["truncated_supervised"],
         longest=tally.longest,
     )
-    notes = (*chat.setup.notes, *texts.notes, *_remark_notes(tally))
-    return Preflight(totals, tuple(refusals), notes, tuple(tally.shown))
+    notes = [*chat.setup.notes, *texts.notes, *_remark_notes(tally)]
+    if tally.counts["too_long"]:
+        notes.append(
+            f"{tally.counts['too_long']:,} sequences are longer than the {chat.setup.context:,} tokens that the model "
+            "was made to read: set a maximal length"
+        )
+    return Preflight(totals, tuple(refusals), tuple(notes), tuple(tally.shown))
 
 
 def _look_at(
@@ -187,6 +192,7 @@ def _count(masked: MaskedRow, chat: ChatTokenizer, tally: _Tally) -> None:
     tally.counts["truncated_supervised"] += masked.cut_supervised
     tally.counts["stops"] += sum(token in stops for token in trained)
     tally.counts["unclosed"] += bool(trained) and not masked.cut_tokens and trained[-1] not in stops
+    tally.counts["too_long"] += chat.setup.context is not None and len(masked.ids) > chat.setup.context
     tally.remarks.update(masked.remarks)
     tally.longest = max(tally.longest, len(masked.ids))
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -46,6 +46,8 @@ class TokenizerSetup:
     """Of the model; ``None`` for a folder without configuration."""
     rows_needed: int | None
     """Rows that the embeddings must grow to before training; ``None`` when they suffice."""
+    context: int | None
+    """Tokens that the model was made to read; ``None`` when its files don't say."""
     lora_modules: tuple[str, ...]
     changes: tuple[str, ...]
     """What differs from the files, a line each."""
@@ -85,7 +87,11 @@ def open_chat_tokenizer(folder: Path, *, name: str = "", template: Path | None =
         with quiet_transformers():
             # As arguments these are saved with the tokenizer; set later as attributes they would be lost.
             tokenizer = AutoTokenizer.from_pretrained(
-                folder, padding_side="right", truncation_side="right", local_files_only=True
+                folder,
+                padding_side="right",
+                truncation_side="right",
+                local_files_only=True,
+                trust_remote_code=False,
             )
     except Exception as error:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
@@ -106,6 +112,9 @@ def open_chat_tokenizer(folder: Path, *, name: str = "", template: Path | None =
     family = find_family(name or str(folder), str(settings.get("model_type", "")), tokenizer.get_vocab())
     generation = _read_json(folder / "generation_config.json")
     setup = configure(tokenizer, rendering, family=family, settings=settings, generation=generation)
+    side = _read_json(folder / "tokenizer_config.json").get("padding_side", "right")
+    if side != "right":
+        setup = replace(setup, changes=(_moved_padding(side), *setup.changes))
     return ChatTokenizer(tokenizer, setup, rendering, faults)
 
 
@@ -145,7 +154,7 @@ def configure(
     stops = list(dict.fromkeys([*declared, *_known(tokenizer, family), *([turn_end] if turn_end else [])]))
     changes: list[str] = []
     if tokenizer.padding_side != "right":
-        changes.append(f"padding stands on the right, not the {tokenizer.padding_side}")
+        changes.append(_moved_padding(tokenizer.padding_side))
         tokenizer.padding_side = "right"
     former = tokenizer.pad_token
     pad, source = choose_pad(tokenizer, family, stops)
@@ -154,7 +163,9 @@ def configure(
     elif pad != former:
         tokenizer.pad_token = pad
     if pad != former:
-        why = f"{former} ends answers" if former else "there was none"
+        why = (
+            "there was none" if former is None else f"{former} {'ends' if former in stops else 'opens'} texts"
+        )
         changes.append(f"padding token {pad} ({source}): {why}")
     pad_id = int(tokenizer.convert_tokens_to_ids(pad))
     grown = pad_id + 1 if rows is not None and pad_id >= rows else None
@@ -177,10 +188,15 @@ def configure(
         vocabulary=len(tokenizer),
         embedding_rows=rows,
         rows_needed=grown,
+        context=_context(tokenizer, settings),
         lora_modules=family.lora_modules if family else ALL_LINEAR,
         changes=tuple(changes),
         notes=tuple(_notes(tokenizer, template, turn_end, declared)),
     )
+
+
+def _moved_padding(side: str) -> str:
+    return f"padding stands on the right, no longer on the {side}"
 
 
 def _turn_end(tokenizer: Any, template: ChatTemplate | None) -> str | None:  # noqa: ANN401
@@ -246,6 +262,15 @@ def _trims_offsets(tokenizer: Any) -> bool:  # noqa: ANN401
     covered = {at for start, end in encoded["offset_mapping"] for at in range(start, end)}
     back = tokenizer.decode(encoded["input_ids"], clean_up_tokenization_spaces=False)
     return back == text and len(covered) < len(text)
+
+
+def _context(tokenizer: Any, settings: Mapping[str, Any]) -> int | None:  # noqa: ANN401
+    """Return the longest input that model and tokenizer were made for."""
+    from tunewright.models.tokenizers import UNLIMITED
+
+    language = {**settings, **(settings.get("text_config") or {})}
+    limits = [language.get("max_position_embeddings"), tokenizer.model_max_length]
+    return min((int(each) for each in limits if isinstance(each, int) and 0 < each < UNLIMITED), default=None)
 
 
 def _embedding_rows(settings: Mapping[str, Any]) -> int | None:
