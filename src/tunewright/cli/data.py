@@ -6,7 +6,7 @@ from typing import Annotated
 
 import typer
 
-from tunewright.cli import data_convert, data_versions
+from tunewright.cli import data_convert, data_preview, data_versions
 from tunewright.cli.data_versions import VERSION, Json
 from tunewright.cli.opening import open_project
 from tunewright.support.console import console, emit_json, output
@@ -14,6 +14,7 @@ from tunewright.support.console import console, emit_json, output
 app = typer.Typer(no_args_is_help=True, help="Look at the data set, at its versions and at sources.")
 data_versions.mount(app)
 data_convert.mount(app)
+data_preview.mount(app)
 
 
 @app.command()

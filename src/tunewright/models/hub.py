@@ -6,11 +6,12 @@ from pathlib import Path
 
 from tunewright.support.errors import InputError, TunewrightError
 
+WEIGHTS = ("model*.safetensors", "model.safetensors.index.json")
 FILES = (
     "config.json",
-    "model*.safetensors",
-    "model.safetensors.index.json",
+    "generation_config.json",
     "tokenizer*.json",
+    "chat_template.*",
     "special_tokens_map.json",
     "added_tokens.json",
     "vocab.*",
@@ -23,13 +24,16 @@ CODE = ("*.py",)
 TIMEOUT_S = 5.0
 
 
-def download(hub_id: str, revision: str | None, *, remote_code: bool) -> tuple[Path, str]:
+def download(
+    hub_id: str, revision: str | None, *, remote_code: bool, weights: bool = True
+) -> tuple[Path, str]:
     """Bring a model's files into the local hub cache; what is there already isn't fetched again.
 
     Args:
         hub_id: ``name`` or ``organisation/name``.
         revision: Branch, tag or commit; ``None`` takes the main branch.
         remote_code: Fetch Python files too.
+        weights: Fetch the weights; without them the tokenizer and the configuration are there.
 
     Returns:
         The folder, and the commit that it holds.
@@ -41,14 +45,14 @@ def download(hub_id: str, revision: str | None, *, remote_code: bool) -> tuple[P
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HFValidationError, LocalEntryNotFoundError
 
-    patterns = [*FILES, *(CODE if remote_code else ())]
+    patterns = [*FILES, *(WEIGHTS if weights else ()), *(CODE if remote_code else ())]
     try:
         commit, pickled = _look_up(hub_id, revision)
         folder = snapshot_download(
             hub_id,
             revision=commit or revision,
             local_files_only=commit is None,
-            allow_patterns=[*patterns, *(PICKLED if pickled else ())],
+            allow_patterns=[*patterns, *(PICKLED if pickled and weights else ())],
             etag_timeout=TIMEOUT_S,
         )
     except HFValidationError as error:

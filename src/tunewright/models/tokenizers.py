@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunewright.models.coverage import Coverage, TokenizerReport, measure_coverage
@@ -19,6 +20,7 @@ __all__ = [
     "load_tokenizer",
     "model_limit",
     "quiet_transformers",
+    "special_token_faults",
     "text_limit",
 ]
 
@@ -219,15 +221,9 @@ def _require_known(coverage: Coverage, config: ModelConfig) -> None:
 
 def _notes(tokenizer: Any, rows: int, coverage: Coverage) -> Iterator[str]:  # noqa: ANN401
     """Say what is odd about a tokenizer and yet no reason to stop."""
-    vocabulary = tokenizer.get_vocab()
-    for token in dict.fromkeys(tokenizer.all_special_tokens):
-        number = tokenizer.convert_tokens_to_ids(token)
-        named = tokenizer.convert_ids_to_tokens(number)
-        if named != token or vocabulary.get(token) != number:
-            yield f"special token {token!r} has id {number}, which reads back as {named!r}: other engines may differ"
-    altered = [
-        str(token) for token in tokenizer.added_tokens_decoder.values() if token.special and token.normalized
-    ]
+    for token, number, named in _misread(tokenizer):
+        yield f"special token {token!r} has id {number}, which reads back as {named!r}: other engines may differ"
+    altered = _normalised_tokens(tokenizer)
     if altered:
         yield f"special tokens {', '.join(altered)} pass through the normaliser: other engines may spell them otherwise"
     if tokenizer.pad_token_id == tokenizer.unk_token_id and coverage.unknown_share:
@@ -236,6 +232,48 @@ def _notes(tokenizer: Any, rows: int, coverage: Coverage) -> Iterator[str]:  # n
         yield f"the tokenizer uses {len(tokenizer):,} of {rows:,} embeddings: is it this model's own?"
     if coverage.special_rows:
         yield f"{coverage.special_rows} texts spell out a special token, which the model reads as that token"
+
+
+def special_token_faults(tokenizer: Any, folder: Path) -> tuple[str, ...]:  # noqa: ANN401
+    """Say which special tokens other engines would read otherwise than Transformers does, a line each.
+
+    They read ``tokenizer.json`` as it stands: there a special token that passes through a normaliser gets another
+    spelling, and with it another id or none.
+
+    Args:
+        tokenizer: From ``folder``.
+        folder: Holds ``tokenizer.json``; without it there is nothing to compare.
+    """
+    faults = [
+        f"special token {token!r} has id {number}, which reads back as {named!r}"
+        for token, number, named in _misread(tokenizer)
+    ]
+    path = folder / "tokenizer.json"
+    if path.is_file():
+        from tokenizers import Tokenizer
+
+        normalizer = Tokenizer.from_file(str(path)).normalizer
+        for token in _normalised_tokens(tokenizer) if normalizer else []:
+            spelt = normalizer.normalize_str(token)
+            if spelt != token:
+                faults.append(f"special token {token!r} passes through the normaliser and becomes {spelt!r}")
+    return tuple(faults)
+
+
+def _misread(tokenizer: Any) -> Iterator[tuple[str, int, str]]:  # noqa: ANN401
+    """Give the special tokens whose id names another token: token, id, what the id names."""
+    vocabulary = tokenizer.get_vocab()
+    for token in dict.fromkeys(tokenizer.all_special_tokens):
+        number = tokenizer.convert_tokens_to_ids(token)
+        named = tokenizer.convert_ids_to_tokens(number)
+        if named != token or vocabulary.get(token) != number:
+            yield token, number, named
+
+
+def _normalised_tokens(tokenizer: Any) -> list[str]:  # noqa: ANN401
+    """Return the special tokens that are matched only after the normaliser."""
+    added = tokenizer.added_tokens_decoder.values()
+    return [str(token) for token in added if token.special and token.normalized]
 
 
 def _settings(model: Any) -> Any:  # noqa: ANN401
