@@ -91,8 +91,8 @@ def test_rows_that_their_format_refuses_are_set_aside_and_counted(preview):
     rows = [*CHATS, {"messages": [{"role": "user", "content": "now"}]}, {"messages": "tea"}]
     said = preview(rows)
     assert said.code == 0, said.err
-    assert "set aside 1 no_assistant set aside 1 wrong_type" in " ".join(said.out.split())
-    assert json.loads(preview(rows, "--json").out)["set_aside"] == {"no_assistant": 1, "wrong_type": 1}
+    assert "set aside 1 no_assistant set aside 1 not_json" in " ".join(said.out.split())
+    assert json.loads(preview(rows, "--json").out)["set_aside"] == {"no_assistant": 1, "not_json": 1}
 
 
 def test_a_page_is_self_contained_and_escapes_what_rows_say(preview, tmp_path):
