@@ -133,6 +133,28 @@ def test_a_file_is_answered_versioned_and_sampled_and_the_best_version_challenge
     assert metadata.step_key == "challenge_champion"
 
 
+def test_a_signal_that_is_damaged_or_asks_for_no_job_doesnt_hold_up_the_next(
+    repository, tmp_path, monkeypatch
+):
+    from tunewright import Project
+    from tunewright.pipeline.signals import raise_signal
+
+    done(tmp_path, "init", "shop")
+    monkeypatch.chdir(tmp_path / "shop")
+    paths = Project.open(tmp_path / "shop").paths
+    raise_signal(paths, job="retrian", reason="a slip")
+    (paths.state / "signals" / "0-damaged.json").write_text("{")
+    wanted = raise_signal(paths, job="version_data", reason="drift")
+    sensor = repository.get_sensor_def("signals")
+    with dg.build_sensor_context(repository_def=repository) as context:
+        tick = sensor.evaluate_tick(context)
+    assert [(run.job_name, run.run_key) for run in tick.run_requests] == [
+        ("version_data", f"signal-{wanted.id}")
+    ]
+    with dg.build_sensor_context(repository_def=repository, cursor=tick.cursor) as context:
+        assert sensor.evaluate_tick(context).run_requests == []
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", ["clean", "version_data", "sample"])
 def test_a_job_runs_from_dagsters_own_command_line(shop, name):

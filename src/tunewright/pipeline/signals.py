@@ -46,20 +46,16 @@ def raise_signal(
     return signal
 
 
-def pending(paths: ProjectPaths) -> list[Signal]:
-    """List the signals, oldest first.
-
-    Raises:
-        TunewrightError: When one is damaged.
-    """
-    return [_read(path) for path in sorted(_folder(paths).glob("*.json"))]
+def pending(paths: ProjectPaths) -> dict[str, Signal | None]:
+    """List the signals by id, oldest first; ``None`` stands for a damaged one, which must not hold up the others."""
+    return {path.stem: _read(path) for path in sorted(_folder(paths).glob("*.json"))}
 
 
-def _read(path: Path) -> Signal:
+def _read(path: Path) -> Signal | None:
     try:
         return Signal.model_validate(read_json(path))
-    except ValueError as error:
-        raise TunewrightError("is not a signal", place=str(path), mend="remove it") from error
+    except (ValueError, TunewrightError):
+        return None
 
 
 def _folder(paths: ProjectPaths) -> Path:

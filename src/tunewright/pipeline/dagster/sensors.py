@@ -15,7 +15,6 @@ from tunewright.pipeline.dagster.resource import open_project
 from tunewright.pipeline.signals import pending
 from tunewright.pipeline.steps import LABELLED
 from tunewright.support.digests import digest_tree
-from tunewright.support.errors import InputError
 
 Requests = Iterator[dg.RunRequest | dg.SkipReason]
 
@@ -109,19 +108,19 @@ def _signals(settings: Orchestration) -> dg.SensorDefinition:
     def signals(context: dg.SensorEvaluationContext) -> Requests:
         known = set(json.loads(context.cursor or "[]"))
         found = pending(open_project().paths)
-        fresh = [each for each in found if each.id not in known]
-        for signal in fresh:
-            if signal.job not in JOBS:
-                raise InputError(
-                    "no such job", place=f"signal {signal.id}: {signal.job}", mend=f"known: {', '.join(JOBS)}"
-                )
+        fresh = {name: signal for name, signal in found.items() if name not in known}
+        for name, signal in fresh.items():
+            if signal is None or signal.job not in JOBS:
+                fault = "it is damaged" if signal is None else f"there is no job {signal.job!r}"
+                context.log.error("signal %s starts nothing: %s; known: %s", name, fault, ", ".join(JOBS))
+                continue
             yield dg.RunRequest(
-                run_key=f"signal-{signal.id}",
+                run_key=f"signal-{name}",
                 job_name=signal.job,
                 run_config=signal.config,
                 tags={"tunewright/reason": signal.reason},
             )
-        context.update_cursor(json.dumps(sorted(each.id for each in found)))
+        context.update_cursor(json.dumps(sorted(found)))
         if not fresh:
             yield dg.SkipReason("no signal")
 
