@@ -8,13 +8,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from tunewright.data.chat.rows import Message
 from tunewright.models.chat.families import Family, find_family
 from tunewright.models.chat.padding import PadSource, choose_pad
-from tunewright.models.chat.template import ChatTemplate, RefusedRowError
+from tunewright.models.chat.stops import declared_stops, known_stops, turn_end_of
+from tunewright.models.chat.template import ChatTemplate
 from tunewright.support.errors import InputError
 
-PROBE = (Message(role="user", content="probe-question"), Message(role="assistant", content="probe-answer"))
 ALL_LINEAR = ("all-linear",)
 """PEFT's word for every linear layer, for models of no known family."""
 
@@ -149,9 +148,11 @@ def configure(
             place=str(tokenizer.name_or_path),
             mend="take the tokenizer that the model was trained with",
         )
-    turn_end = _turn_end(tokenizer, template)
-    declared = _declared_stops(tokenizer, settings, generation)
-    stops = list(dict.fromkeys([*declared, *_known(tokenizer, family), *([turn_end] if turn_end else [])]))
+    turn_end = turn_end_of(tokenizer, template)
+    declared = declared_stops(tokenizer, settings, generation)
+    stops = list(
+        dict.fromkeys([*declared, *known_stops(tokenizer, family), *([turn_end] if turn_end else [])])
+    )
     changes: list[str] = []
     if tokenizer.padding_side != "right":
         changes.append(_moved_padding(tokenizer.padding_side))
@@ -197,37 +198,6 @@ def configure(
 
 def _moved_padding(side: str) -> str:
     return f"padding stands on the right, no longer on the {side}"
-
-
-def _turn_end(tokenizer: Any, template: ChatTemplate | None) -> str | None:  # noqa: ANN401
-    """Return the token that the template writes directly behind an answer, if it writes one."""
-    if template is None:
-        return None
-    try:
-        text = template.render(PROBE).text
-    except RefusedRowError:
-        return None
-    _, found, tail = text.rpartition(PROBE[1].content)
-    tail = tail.lstrip()
-    added = (str(token) for token in tokenizer.added_tokens_decoder.values())
-    behind = [token for token in added if token.strip() and tail.startswith(token)]
-    return max(behind, key=len) if found and behind else None
-
-
-def _declared_stops(tokenizer: Any, settings: Mapping[str, Any], generation: Mapping[str, Any]) -> list[str]:  # noqa: ANN401
-    """Return the tokens at which the model's own files say to stop."""
-    ids: list[int] = [] if tokenizer.eos_token_id is None else [tokenizer.eos_token_id]
-    for each in (generation.get("eos_token_id"), settings.get("eos_token_id")):
-        ids += [number for number in (each if isinstance(each, list) else [each]) if isinstance(number, int)]
-    # llama2.c's models end a story by opening the next: an opening token ends no answer.
-    ids = [number for number in dict.fromkeys(ids) if number < len(tokenizer)]
-    eos, bos = tokenizer.eos_token_id, tokenizer.bos_token_id
-    return [str(tokenizer.convert_ids_to_tokens(number)) for number in ids if number != bos or bos == eos]
-
-
-def _known(tokenizer: Any, family: Family | None) -> list[str]:  # noqa: ANN401
-    """Return the stop tokens of a family that this vocabulary has."""
-    return [token for token in (family.stop_tokens if family else ()) if token in tokenizer.get_vocab()]
 
 
 def _notes(
