@@ -12,6 +12,7 @@ from tunewright.data.parts import read_parts
 from tunewright.data.validation import VALIDATION, ValidationSummary
 from tunewright.support.errors import TunewrightError
 from tunewright.support.files import read_json, write_text
+from tunewright.support.pages import open_template
 
 if TYPE_CHECKING:
     import numpy as np
@@ -79,18 +80,10 @@ def write_card(dataset: Dataset, path: Path) -> None:
         InputError: When the data set is incomplete.
         TunewrightError: When the file can't be written.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("tunewright.data", package_path=""),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+    template = open_template(
+        "tunewright.data", TEMPLATE, short=_short, words=lambda name: str(name).replace("_", " ")
     )
-    environment.filters["short"] = _short
-    environment.filters["words"] = lambda name: str(name).replace("_", " ")
-    page = environment.get_template(TEMPLATE).render(_facts(dataset))
+    page = template.render(_facts(dataset))
     try:
         write_text(path, page.encode("utf-8", "replace").decode("utf-8"))
     except OSError as error:

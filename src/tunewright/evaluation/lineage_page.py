@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from tunewright.evaluation.graph import draw
+from tunewright.support.pages import open_template
 
 if TYPE_CHECKING:
     from tunewright.evaluation.graph import Graph
@@ -30,17 +31,10 @@ def render_lineage(graph: Graph, facts: Sequence[tuple[str, str]], lists: Sequen
         facts: What the trace is about, as pairs of a name and a value.
         lists: The tables; empty ones are left out.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
-    environment = Environment(
-        loader=PackageLoader("tunewright.evaluation", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("lineage.html").render(
+    template = open_template("tunewright.evaluation", "lineage.html")
+    return template.render(
         title=graph.title,
         graph=Markup(draw(graph)),  # noqa: S704 - draw escapes texts
         facts=[(name, value) for name, value in facts if value],

@@ -9,6 +9,7 @@ from tunewright.evaluation.graph import draw
 from tunewright.evaluation.plots import interval_plot, learning_curves, reliability_diagram
 from tunewright.support.errors import TunewrightError
 from tunewright.support.files import write_json, write_text
+from tunewright.support.pages import open_template
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -43,27 +44,21 @@ def write_report(report: Report, folder: Path) -> Path:
 
 def render(report: Report) -> str:
     """Return the page."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup, escape
 
-    environment = Environment(
-        loader=PackageLoader("tunewright.evaluation", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
+    template = open_template(
+        "tunewright.evaluation",
+        "page.html",
+        percent=percent,
+        points=points,
+        size=size,
+        milliseconds=milliseconds,
+        throughput=throughput,
+        words=words,
+        breakable=lambda name: Markup("_<wbr>").join(escape(part) for part in name.split("_")),
     )
-    environment.filters |= {
-        "percent": percent,
-        "points": points,
-        "size": size,
-        "milliseconds": milliseconds,
-        "throughput": throughput,
-        "words": words,
-        "breakable": lambda name: Markup("_<wbr>").join(escape(part) for part in name.split("_")),
-    }
     subject = report.models[0]
-    return environment.get_template("page.html").render(
+    return template.render(
         report=report,
         subject=subject,
         rival=next((model for model in report.models if model.name == report.conclusion.baseline), None),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from tunewright.evaluation.plots import selection_histogram
+from tunewright.support.pages import open_template
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -16,17 +17,10 @@ SHOWN_ROWS = 20
 
 def render_selection(manifest: SelectionManifest, rows: Sequence[SelectedRow]) -> str:
     """Return the page; it needs no network and no script."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
-    environment = Environment(
-        loader=PackageLoader("tunewright.evaluation", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    return environment.get_template("sampling.html").render(
+    template = open_template("tunewright.evaluation", "sampling.html")
+    return template.render(
         manifest=manifest,
         rows=sorted(rows, key=lambda row: -row.score)[:SHOWN_ROWS],
         histogram=Markup(selection_histogram(manifest.histogram)),  # noqa: S704 - matplotlib escapes texts

@@ -56,10 +56,9 @@ def decide_about(job: Job, version: int, answers: Predictions) -> dict[str, Any]
     incumbent = None
     if champion is not None:
         classifier = _opened(tracking, champion)
-        incumbent = _champion_answers(job, tracking, champion, classifier, dataset)
-        answers, incumbent = _timed_together(
-            job, tracking, (answers, version), (incumbent, classifier), dataset
-        )
+        new, old = _times_in_turn(job, tracking, version, classifier, dataset)
+        answers = _timed(answers, *new)
+        incumbent = _champion_answers(job, tracking, champion, classifier, dataset, times=old)
     verdict = decide(
         answers,
         incumbent,
@@ -118,34 +117,37 @@ def _opened(tracking: Tracking, champion: Version) -> Classifier:
         ) from error
 
 
-def _timed_together(
-    job: Job,
-    tracking: Tracking,
-    challenger: tuple[Predictions, int],
-    champion: tuple[Predictions, Classifier],
-    dataset: Dataset,
-) -> tuple[Predictions, Predictions]:
+def _times_in_turn(
+    job: Job, tracking: Tracking, challenger: int, champion: Classifier, dataset: Dataset
+) -> list[tuple[float, float]]:
     """Time both models in turn on the same texts: figures taken at different times differ by what else ran then."""
-    from dataclasses import replace
-
-    from tunewright.evaluation.latency import Latency, time_side_by_side
+    from tunewright.evaluation.latency import time_side_by_side
     from tunewright.registry.models import load
 
-    models = (load(tracking, f"{tracking.model_name}/{challenger[1]}"), champion[1])
-    times = time_side_by_side(
+    models = (load(tracking, f"{tracking.model_name}/{challenger}"), champion)
+    return time_side_by_side(
         models, dataset.examples("test").texts, samples=job.recipe.evaluation.latency_samples
     )
-    new, old = (
-        replace(
-            answers, latency=Latency(p50, p95, answers.latency.rows_per_second if answers.latency else 0.0)
-        )
-        for answers, (p50, p95) in zip((challenger[0], champion[0]), times, strict=True)
-    )
-    return new, old
+
+
+def _timed(answers: Predictions, p50_ms: float, p95_ms: float) -> Predictions:
+    """Give answers other times."""
+    from dataclasses import replace
+
+    from tunewright.evaluation.latency import Latency
+
+    throughput = answers.latency.rows_per_second if answers.latency else 0.0
+    return replace(answers, latency=Latency(p50_ms, p95_ms, throughput))
 
 
 def _champion_answers(
-    job: Job, tracking: Tracking, champion: Version, classifier: Classifier, dataset: Dataset
+    job: Job,
+    tracking: Tracking,
+    champion: Version,
+    classifier: Classifier,
+    dataset: Dataset,
+    *,
+    times: tuple[float, float],
 ) -> Predictions:
     """Let the champion answer the frozen test rows, those aside that it learned from."""
     import numpy as np
@@ -161,6 +163,7 @@ def _champion_answers(
         role="champion",
         config=job.recipe.evaluation,
         size_bytes=int(champion.facts.get("size_bytes", 0)) or classifier.size_bytes,
+        times=times,
     )
     if not set(classifier.label_names) & set(dataset.label_names):
         raise InputError(

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from tunewright.data.incoming import TAKEN, Taken, content_digest, take_in
+from tunewright.pipeline.steps import READING
 from tunewright.support.digests import digest_json
 from tunewright.support.errors import InputError
 from tunewright.support.files import read_json
@@ -20,10 +21,7 @@ if TYPE_CHECKING:
     from tunewright.registry.references import Version
 
 KEY_CHARACTERS = 12
-READ_KEYS = frozenset(
-    ("format", "encoding", "delimiter", "quoting", "header", "text_column", "label_column", "json_field",
-     "hub_config", "hub_split", "revision", "max_rows")
-)  # fmt: skip
+READ_KEYS = frozenset(key.removeprefix("data.") for key in READING) - {"source", "shard_rows"}
 """Keys of ``data`` that say how a source is read; the others belong to training."""
 
 

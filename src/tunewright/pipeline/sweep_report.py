@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from tunewright.pipeline.sweep_plots import standalone, sweep_plots
 from tunewright.pipeline.trial_record import Facts, TrialRecord
 from tunewright.support.files import write_json, write_text, writing_folder
+from tunewright.support.pages import open_template
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -63,20 +64,12 @@ def write_sweep_report(report: SweepReport, folder: Path) -> None:
 
 
 def _render(report: SweepReport, plots: Mapping[str, str]) -> str:
-    from jinja2 import Environment, PackageLoader, StrictUndefined
     from markupsafe import Markup
 
     from tunewright.evaluation.page import figure
 
-    environment = Environment(
-        loader=PackageLoader("tunewright.pipeline", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    environment.filters["figure"] = figure
-    return environment.get_template("sweep.html").render(
+    template = open_template("tunewright.pipeline", "sweep.html", figure=figure)
+    return template.render(
         report=report,
         plots={name: Markup(plot) for name, plot in plots.items()},  # noqa: S704 - matplotlib escapes texts
     )

@@ -15,7 +15,7 @@ from tunewright.pipeline import history
 from tunewright.pipeline.dvcfile import DVC_FILE, FINGERPRINT, LOCK_FILE, PARAMS_FILE
 from tunewright.pipeline.executing import keep, last_execution
 from tunewright.pipeline.repository import Repository
-from tunewright.pipeline.steps import DATA, STEPS, Step
+from tunewright.pipeline.steps import DATA, Step
 from tunewright.support.console import say
 from tunewright.support.errors import TunewrightError
 from tunewright.support.files import read_json
@@ -193,8 +193,3 @@ def say_whether_pushed(recipe: Recipe, paths: ProjectPaths) -> None:
 def _ignores(step: Step) -> tuple[str, ...]:
     """Return the ignore files that DVC keeps beside a step's data."""
     return tuple(sorted({(Path(path).parent / ".gitignore").as_posix() for path in step.cached}))
-
-
-def data_steps() -> tuple[Step, ...]:
-    """Return the steps that give data."""
-    return tuple(step for step in STEPS if step.cached)

@@ -7,6 +7,8 @@ from dataclasses import asdict, dataclass
 from itertools import groupby
 from typing import TYPE_CHECKING, Any
 
+from tunewright.support.pages import open_template
+
 if TYPE_CHECKING:
     from tunewright.models.chat.masking import MaskedRow
     from tunewright.models.chat.preflight import Preflight
@@ -128,16 +130,7 @@ def facts(found: Preflight, chat: ChatTokenizer) -> dict[str, Any]:
 
 def render_page(found: Preflight, chat: ChatTokenizer, *, source: str, model: str) -> str:
     """Return a page of its own about the rows; it needs no other file and runs no script."""
-    from jinja2 import Environment, PackageLoader, StrictUndefined
-
-    environment = Environment(
-        loader=PackageLoader("tunewright.models.chat", "."),
-        autoescape=True,
-        undefined=StrictUndefined,
-        trim_blocks=True,
-        lstrip_blocks=True,
-    )
-    page = environment.get_template(PAGE).render(
+    page = open_template("tunewright.models.chat", PAGE).render(
         source=source,
         model=model,
         totals=found.totals,
