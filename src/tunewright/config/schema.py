@@ -8,108 +8,26 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import Field, model_validator
 
-Share = Annotated[float, Field(ge=0, le=1)]
-OpenShare = Annotated[float, Field(gt=0, lt=1)]
-
-
-class Section(BaseModel):
-    """A frozen part of the recipe that refuses keys it doesn't know."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-
-class Cleaning(Section):
-    """Cleaning steps, in the order in which they run; each is off or on."""
-
-    cast: bool = Field(True, description="Turn numbers and booleans in the text column into text.")
-    unicode_nfc: bool = Field(True, description="Unicode normal form C.")
-    html_entities: bool = Field(True, description="Turn HTML entities such as &amp; into their characters.")
-    control_characters: bool = Field(True, description="Drop control and zero-width characters.")
-    mentions: Literal["keep", "mask", "drop"] = Field("keep", description="What to do with @name mentions.")
-    urls: Literal["keep", "mask", "drop"] = Field("keep", description="What to do with web addresses.")
-    whitespace: bool = Field(True, description="Collapse runs of white space and trim the ends.")
-
-
-class Validation(Section):
-    """What makes a row bad, and how many bad rows stop a run."""
-
-    labels: tuple[str, ...] | None = Field(
-        None, description="The allowed labels; null takes those in the data."
-    )
-    min_characters: int = Field(1, ge=1, description="Shorter texts go to quarantine.")
-    max_characters: int = Field(100_000, ge=1, description="Longer texts go to quarantine.")
-    duplicates: Literal["drop", "keep"] = Field(
-        "drop", description="Exact copies of a row (same text, same label)."
-    )
-    conflicts: Literal["quarantine", "majority", "keep"] = Field(
-        "quarantine", description="Rows with the same text and different labels."
-    )
-    near_duplicate_threshold: OpenShare = Field(0.8, description="Jaccard similarity of near-duplicates.")
-    flag_secrets: bool = Field(True, description="Count rows that hold credentials.")
-    flag_personal_data: bool = Field(True, description="Count rows that hold e-mails, phone or card numbers.")
-    phone_regions: tuple[str, ...] = Field(
-        ("US", "GB"), description="Countries whose national phone numbers count; +44 … always does."
-    )
-    quarantine_flagged: bool = Field(
-        False, description="Move rows with secrets to quarantine instead of flagging."
-    )
-    max_quarantined_share: Share = Field(
-        0.1, description="A larger share of bad rows (copies aside) stops the run."
-    )
-    min_rows_per_label: int = Field(
-        3, ge=3, description="A label with fewer rows stops the run: one for each split."
-    )
-
-
-class Versioning(Section):
-    """What happens to the pointers to data after each step that gives some."""
-
-    commit: bool = Field(True, description="Commit the pointer files, and nothing else, to git.")
-    push: bool = Field(True, description="Send the data to the DVC remote where one is set.")
-    git_push: bool = Field(False, description="Push the branch too; never by force.")
-
-
-class DataConfig(Section):
-    """Where the text comes from and how it becomes frozen splits."""
-
-    source: str | None = Field(None, description="File, folder, fsspec URL, or Hugging Face data set id.")
-    format: Literal["auto", "csv", "tsv", "json", "jsonl", "parquet", "hub"] = Field(
-        "auto", description="Format of the source; auto looks at the name and the first bytes."
-    )
-    encoding: str | None = Field(None, description="Text encoding; null detects it.")
-    delimiter: str | None = Field(None, description="Column separator; null detects it.")
-    quoting: Literal["auto", "none", "minimal"] = Field(
-        "auto", description="Whether double quotes wrap fields."
-    )
-    header: Literal["auto", "yes", "no"] = Field(
-        "auto", description="Whether the first line names the columns."
-    )
-    text_column: str | None = Field(None, description="Column with the text; null detects it.")
-    label_column: str | None = Field(None, description="Column with the label; null detects it.")
-    json_field: str | None = Field(
-        None, description="Field of a JSON object that holds the rows (train, data …)."
-    )
-    hub_config: str | None = Field(None, description="Configuration name of a hub data set.")
-    hub_split: str = Field("train", description="Split of a hub data set.")
-    revision: str | None = Field(None, description="Revision of a hub data set.")
-    max_rows: int | None = Field(None, ge=1, description="Read only the first rows; null reads all.")
-    shard_rows: int = Field(100_000, ge=1, description="Rows a parquet shard.")
-    split_by: str = Field(
-        "near_duplicate", description="What must not stand on both sides: near_duplicate, text, or a column."
-    )
-    test_share: OpenShare = Field(0.2, description="Share of rows that are frozen for the comparison.")
-    validation_share: OpenShare = Field(0.1, description="Share of rows that steer training.")
-    cleaning: Cleaning = Cleaning()
-    validation: Validation = Validation()
-    versioning: Versioning = Versioning()
+from tunewright.config.data import DataConfig
+from tunewright.config.language import (
+    GenerationConfig,
+    Method,
+    NewModel,
+    Objective,
+    Preference,
+    Reinforcement,
+)
+from tunewright.config.section import OpenShare, Section, Share
 
 
 class ModelConfig(Section):
     """The base model."""
 
-    name: str = Field("minilm", description="A name of the catalogue, a hub id, or a folder.")
+    name: str = Field(
+        "minilm", description="A name of the catalogue, a hub id, a folder, or new: one made from model.new."
+    )
     revision: str | None = Field(None, description="Revision of a hub id.")
     max_length: int | None = Field(
         None, ge=8, description="Tokens a text; null takes 256 or what the model can."
@@ -118,6 +36,13 @@ class ModelConfig(Section):
         False, description="Run code that comes with the model. Only if you read it."
     )
     max_unknown_share: Share = Field(0.02, description="A larger share of unknown tokens stops the run.")
+    template: str | None = Field(
+        None, description="File with the chat template to use instead of the tokenizer's own."
+    )
+    load_in: Literal["full", "8bit", "4bit"] = Field(
+        "full", description="How a language model's frozen weights are held; method qlora takes 4bit."
+    )
+    new: NewModel = NewModel()
 
 
 class Lora(Section):
@@ -134,7 +59,34 @@ class Lora(Section):
 class TrainingConfig(Section):
     """How the model is fine-tuned."""
 
-    method: Literal["full", "lora"] = Field("full", description="Train every weight, or adapters.")
+    objective: Objective = Field(
+        "classification",
+        description="What is learned: labels of texts, or, by a language model, answers (sft), text (pretrain),"
+        " preferences (dpo, orpo, kto, reward), or what a program rewards (grpo).",
+    )
+    method: Method = Field(
+        "full",
+        description="Train every weight, or adapters: plain, on a 4-bit base (arXiv:2305.14314), or with the"
+        " weights' magnitudes apart (arXiv:2402.09353). Classifiers take full and lora.",
+    )
+    loss_on: Literal["auto", "assistant", "completion", "all"] = Field(
+        "auto", description="Tokens that carry a language model's loss; auto takes what suits the rows."
+    )
+    max_lost_share: Share = Field(
+        0.05, description="Share of the tokens with loss that model.max_length may cut off."
+    )
+    packing: Literal["auto", "off", "on"] = Field(
+        "auto", description="Several rows in one sequence, apart from each other; auto: on a GPU."
+    )
+    neftune_alpha: float | None = Field(
+        None, gt=0, description="Noise on the embeddings while training (arXiv:2310.05914); null: none."
+    )
+    gradient_checkpointing: Literal["auto", "off", "on"] = Field(
+        "auto", description="Compute activations twice instead of keeping them; auto: where memory is short."
+    )
+    sample_prompts: int = Field(
+        3, ge=0, description="Validation prompts that a language model answers after each epoch."
+    )
     initial_head: Literal["fitted", "random"] = Field(
         "fitted",
         description="Start from the head fitted on the frozen base (arXiv:2202.10054), or from chance.",
@@ -177,7 +129,17 @@ class TrainingConfig(Section):
         None, ge=1, description="Steps between checkpoints; null: about ten a run."
     )
     keep_checkpoints: int = Field(2, ge=1, description="Checkpoints kept while training.")
+    checkpoint_store: str | None = Field(
+        None,
+        description="fsspec URL (s3://, gs://, file://) that keeps a copy of each checkpoint; null: none.",
+    )
+    devices: int = Field(1, ge=1, description="Processes that train together, one a device.")
+    strategy: Literal["auto", "ddp", "fsdp2", "zero1", "zero2", "zero3"] = Field(
+        "auto", description="How several devices share a language model; auto: ddp."
+    )
     lora: Lora = Lora()
+    preference: Preference = Preference()
+    grpo: Reinforcement = Reinforcement()
 
 
 class Gate(Section):
@@ -214,6 +176,7 @@ class EvaluationConfig(Section):
     slice_columns: tuple[str, ...] = Field((), description="Columns whose values make slices, beside length.")
     worst_mistakes: int = Field(20, ge=0, description="Mistakes shown in the report.")
     gate: Gate = Gate()
+    generation: GenerationConfig = GenerationConfig()
 
 
 class RegistryConfig(Section):
@@ -268,6 +231,21 @@ class Recipe(Section):
     notebooks: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,49}$")], NotebookStep] = Field(
         {}, description="Notebooks that run as steps, by name."
     )
+
+    @model_validator(mode="after")
+    def _methods_suit(self) -> Recipe:
+        """Refuse adapters that a classifier can't take."""
+        if not self.trains_language_model and self.training.method in {"qlora", "dora"}:
+            raise ValueError(
+                f"training.method={self.training.method} is for language models: take full or lora, or set"
+                " training.objective"
+            )
+        return self
+
+    @property
+    def trains_language_model(self) -> bool:
+        """Whether it is about a causal language model; else about a classifier."""
+        return self.training.objective != "classification"
 
     @property
     def model_name(self) -> str:

@@ -1,0 +1,1 @@
+"""Recipes from other tools' fine-tuning configurations, with what became of every key."""
