@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tunewright.config.schema import DataConfig
+from tunewright.config.data import DataConfig
 from tunewright.data.ingest import IngestSummary, ingest
 
 

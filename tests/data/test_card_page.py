@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from parts_fixture import messages, read_sms, write_source
 
-from tunewright.config.schema import DataConfig, Validation
+from tunewright.config.data import DataConfig, Validation
 from tunewright.data.card import write_card
 from tunewright.data.splitting import split
 from tunewright.data.validation import validate

@@ -13,7 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunewright.config.schema import Cleaning
+from tunewright.config.data import Cleaning
 from tunewright.data import text_cleaning
 from tunewright.data.cleaning import clean
 from tunewright.data.text_cleaning import STEPS, clean_text

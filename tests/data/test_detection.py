@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from tunewright.config.schema import DataConfig
+from tunewright.config.data import DataConfig
 from tunewright.data.sources import inspect
 from tunewright.support.errors import InputError
 

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from parts_fixture import messages, read_rows, write_source
 
-from tunewright.config.schema import DataConfig, Validation
+from tunewright.config.data import DataConfig, Validation
 from tunewright.data.dataset import SPLITS, Dataset
 from tunewright.data.frozen import freeze, read_frozen
 from tunewright.data.normal_form import key_form

@@ -10,7 +10,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tunewright.config.schema import Cleaning, DataConfig, Validation
+from tunewright.config.data import Cleaning, DataConfig, Validation
 from tunewright.data.columns import Incoming
 from tunewright.data.incoming import content_digest, take_in
 from tunewright.data.parts import read_parts

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tunewright.config.schema import Cleaning
+from tunewright.config.data import Cleaning
 from tunewright.data.matching import Wanted, find_rows, rows_numbered
 from tunewright.data.normal_form import key_form
 from tunewright.support.errors import InputError

@@ -13,7 +13,7 @@ import zipfile
 
 import pytest
 
-from tunewright.config.schema import DataConfig
+from tunewright.config.data import DataConfig
 from tunewright.data.cleaning import clean
 from tunewright.data.decoding import MAX_ROW_CHARACTERS
 from tunewright.data.ingest import ingest
@@ -328,7 +328,7 @@ MEMORY = """
 import resource, sys
 from pathlib import Path
 import numpy, pyarrow.parquet, charset_normalizer
-from tunewright.config.schema import Cleaning, DataConfig
+from tunewright.config.data import Cleaning, DataConfig
 from tunewright.data.cleaning import clean
 from tunewright.data.ingest import ingest
 

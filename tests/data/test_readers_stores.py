@@ -9,7 +9,7 @@ import sys
 
 import pytest
 
-from tunewright.config.schema import DataConfig
+from tunewright.config.data import DataConfig
 from tunewright.data.sources import fingerprint, inspect, local_files
 from tunewright.support.errors import InputError
 
@@ -129,7 +129,7 @@ def test_credentials_in_a_url_are_not_shown(tmp_path):
 HUB = """
 import sys
 from pathlib import Path
-from tunewright.config.schema import DataConfig
+from tunewright.config.data import DataConfig
 from tunewright.data.sources import {function} as call
 from tunewright.support.errors import InputError
 try:

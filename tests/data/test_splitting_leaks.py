@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from parts_fixture import messages, read_rows, read_sms, write_source
 
-from tunewright.config.schema import DataConfig, Validation
+from tunewright.config.data import DataConfig, Validation
 from tunewright.data.allocation import ALL, TEST, allocate
 from tunewright.data.dataset import SPLITS, Dataset
 from tunewright.data.normal_form import key_form

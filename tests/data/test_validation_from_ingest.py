@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from tunewright.config.schema import DataConfig
+from tunewright.config.data import DataConfig
 from tunewright.data.card import write_card
 from tunewright.data.cleaning import clean
 from tunewright.data.ingest import ingest

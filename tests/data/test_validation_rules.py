@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from parts_fixture import messages, read_rows, read_sms, write_source
 
-from tunewright.config.schema import Validation
+from tunewright.config.data import Validation
 from tunewright.data.validation import ValidationSummary, validate
 from tunewright.support.errors import InputError, TunewrightError
 

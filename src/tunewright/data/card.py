@@ -7,8 +7,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from tunewright.data.chat.card import conversations_of
 from tunewright.data.dataset import SPLITS, Dataset
 from tunewright.data.parts import read_parts
+from tunewright.data.split_rows import PROMPT
 from tunewright.data.validation import VALIDATION, ValidationSummary
 from tunewright.support.errors import TunewrightError
 from tunewright.support.files import read_json, write_text
@@ -26,6 +28,7 @@ CLUSTERS = 5
 MEMBERS = 4
 BINS = 32
 LONGEST_TEXT = 240
+LONGEST_TURN = 1_200
 _VIEW_PERCENTILE = 99
 
 
@@ -81,7 +84,7 @@ def write_card(dataset: Dataset, path: Path) -> None:
         TunewrightError: When the file can't be written.
     """
     template = open_template(
-        "tunewright.data", TEMPLATE, short=_short, words=lambda name: str(name).replace("_", " ")
+        "tunewright.data", TEMPLATE, short=_short, cut=_cut, words=lambda name: str(name).replace("_", " ")
     )
     page = template.render(_facts(dataset))
     try:
@@ -114,6 +117,8 @@ def _facts(dataset: Dataset) -> dict[str, Any]:
         "clusters": _clusters(rows),
         "is_proven": manifest.leaks["normalised_text"] == 0,
         "near_leaks": manifest.leaks["near_duplicate"],
+        "prompt_leaks": manifest.leaks.get(PROMPT, 0),
+        "chat": conversations_of(dataset) if dataset.holds_conversations else None,
     }
 
 
@@ -178,3 +183,8 @@ def _short(text: str | None, length: int = LONGEST_TEXT) -> str:
     """Return a text cut to a length that fits the page."""
     whole = " ".join((text or "").split())
     return whole if len(whole) <= length else whole[: length - 1] + "…"
+
+
+def _cut(text: str) -> str:
+    """Return a text with its lines, cut to a length that fits an example."""
+    return text if len(text) <= LONGEST_TURN else text[: LONGEST_TURN - 1] + "…"

@@ -48,7 +48,7 @@ def as_row(values: Values, positions: Positions) -> Row | Malformed:
         if positions.labelled:
             return label
         label = None
-    others = tuple(_other(values[position]) for position in positions.others)
+    others = tuple(other_text(values[position]) for position in positions.others)
     for cell in (text, label, *others):
         if cell is not None and not cell.isascii() and not _is_writable(cell):
             return _undecodable(cell)
@@ -88,7 +88,7 @@ def label_text(value: object) -> str | Malformed | None:
     return Malformed("label_not_text", f"the label is a {_kind(value)}", _dumped(value)[:SHOWN])
 
 
-def _other(value: object) -> str | None:
+def other_text(value: object) -> str | None:
     """Return a further cell as text; structures as JSON."""
     if value is None or isinstance(value, str):
         return value

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from tunewright.support.errors import InputError, nearest
 
 if TYPE_CHECKING:
-    from tunewright.config.schema import DataConfig
+    from tunewright.config.data import DataConfig
     from tunewright.data.rows import Values
 
 TEXT_NAMES = (

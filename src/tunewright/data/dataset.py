@@ -6,13 +6,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from tunewright.support.errors import InputError
 from tunewright.support.files import read_json
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from tunewright.data.chat.rows import ChatRow
 
 SplitName = Literal["train", "validation", "test"]
 SPLITS: tuple[SplitName, ...] = ("train", "validation", "test")
@@ -35,8 +37,11 @@ class SourceFacts(Facts):
     quoting: str | None = None
     header: bool | None = None
     text_column: str
+    """Empty where rows are a language model's, which no single column holds."""
     label_column: str | None
-    """None where the source holds texts to be answered and no labels."""
+    """None where the source holds texts to be answered, or rows of a language model, and no labels."""
+    chat_format: str | None = Field(None, exclude_if=lambda name: name is None)
+    """Format of a language model's rows; None, and not written, where rows are texts with labels."""
     files: dict[str, int] = {}
     """Rows by file."""
     notes: tuple[str, ...] = ()
@@ -63,13 +68,14 @@ class Manifest(Facts):
     split_labels: dict[str, dict[str, int]]
     """Rows by split and label."""
     split_digests: dict[str, str]
-    """Digest of each split's rows (text and label, in order)."""
+    """Digest of each split's rows (text and label, and of a language model the row itself, in order)."""
     digest: str
     """Identity of the data set: over label map and split digests."""
     split_by: str
     seed: int
     leaks: dict[str, int]
-    """Proof that nothing stands on both sides: counts of ``normalised_text`` and ``near_duplicate``."""
+    """Proof that nothing stands on both sides: counts of ``normalised_text`` and ``near_duplicate``, and of a language
+    model's rows of ``prompt``."""
     cleaning: dict[str, int]
     """Rows that each cleaning step changed."""
     flags: dict[str, int]
@@ -102,7 +108,8 @@ class Dataset:
     """A folder of parquet shards (``train/*.parquet`` …) beside their manifest.
 
     Shard columns: ``row`` (int64), ``source``, ``text``, ``label`` (strings), ``group`` (int64: the
-    cluster that was kept together), then any further columns of the source.
+    cluster that was kept together), then any further columns of the source. Rows of a language model have their kind
+    as the label, what they say as the text, and stand whole, as JSON, in the column ``conversation``.
     """
 
     root: Path
@@ -125,8 +132,13 @@ class Dataset:
 
     @property
     def label_names(self) -> tuple[str, ...]:
-        """Label names; the position is the class id."""
+        """Label names; the position is the class id. Of a language model's rows, the kinds that there are."""
         return self.manifest.label_names
+
+    @property
+    def holds_conversations(self) -> bool:
+        """Whether its rows are a language model's; else they are texts with labels."""
+        return self.manifest.source.chat_format is not None
 
     def frame(self, split: SplitName) -> pd.DataFrame:
         """Return one split as a pandas frame with all its columns.
@@ -162,3 +174,19 @@ class Dataset:
             labels=tuple(ids[name] for name in frame["label"]),
             sources=tuple(frame["source"]),
         )
+
+    def conversations(self, split: SplitName) -> tuple[ChatRow, ...]:
+        """Return one split of a language model's rows; each has the number and the file that its columns say.
+
+        Raises:
+            InputError: When the data set holds texts with labels, or a shard is missing or damaged.
+        """
+        from tunewright.data.chat.stored import rows_in
+
+        if not self.holds_conversations:
+            raise InputError(
+                "holds texts with labels, and no rows of a language model",
+                place=str(self.root),
+                mend="set training.objective, such as `tunewright run data=chat training=sft`",
+            )
+        return tuple(rows_in(self.root / split))

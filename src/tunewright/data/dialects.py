@@ -12,7 +12,7 @@ from tunewright.data.rows import Malformed, Tally
 from tunewright.support.errors import InputError
 
 if TYPE_CHECKING:
-    from tunewright.config.schema import DataConfig
+    from tunewright.config.data import DataConfig
     from tunewright.data.streams import SourceFile
 
 DELIMITERS = ("\t", ",", ";", "|")

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from tunewright.config.schema import Validation
+    from tunewright.config.data import Validation
 
 SHOWN = 20
 """Row numbers that the summary names for each kind of flag."""

@@ -8,7 +8,7 @@ from tunewright.data.streams import first_line
 from tunewright.support.errors import InputError
 
 if TYPE_CHECKING:
-    from tunewright.config.schema import DataConfig
+    from tunewright.config.data import DataConfig
     from tunewright.data.rows import Rows
 
 CONNECTION_ERRORS = ("Connect", "Timeout", "Offline", "MaxRetry", "NameResolution", "LocalEntryNotFound")

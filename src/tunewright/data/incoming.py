@@ -20,7 +20,7 @@ from tunewright.support.files import write_json
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from tunewright.config.schema import Cleaning, DataConfig, Validation
+    from tunewright.config.data import Cleaning, DataConfig, Validation
     from tunewright.data.columns import Incoming
 
 QUARANTINE = "quarantine.jsonl"

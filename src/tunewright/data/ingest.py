@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field
 from hashlib import sha256
@@ -24,7 +24,7 @@ from tunewright.support.files import write_json
 if TYPE_CHECKING:
     import pyarrow as pa
 
-    from tunewright.config.schema import DataConfig
+    from tunewright.config.data import DataConfig
     from tunewright.data.columns import Incoming
     from tunewright.data.shards import ShardWriter
 
@@ -287,15 +287,21 @@ def _positions(how: Plan) -> tuple[Positions, list[str]]:
     layout = how.layout
     others = [name for name in layout.columns if name not in {layout.text, layout.label}]
     at = layout.columns.index
-    taken = set(others)
-    names = []
-    for name in others:
-        fresh = name
-        while fresh in RESERVED or (fresh != name and fresh in taken):
-            fresh += "_in_source"
-        names.append(fresh)
     label = None if layout.label is None else at(layout.label)
-    return Positions(at(layout.text), label, tuple(map(at, others)), labelled=how.labelled), names
+    positions = Positions(at(layout.text), label, tuple(map(at, others)), labelled=how.labelled)
+    return positions, free_names(others, RESERVED)
+
+
+def free_names(names: Sequence[str], reserved: Collection[str]) -> list[str]:
+    """Return the names that further columns of a source get: those that are taken get ``_in_source`` after them."""
+    taken = set(names)
+    found = []
+    for name in names:
+        fresh = name
+        while fresh in reserved or (fresh != name and fresh in taken):
+            fresh += "_in_source"
+        found.append(fresh)
+    return found
 
 
 def _schema(names: list[str], *, typed: bool) -> pa.Schema:

@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from tunewright.config.schema import DataConfig
+from tunewright.config.data import DataConfig
 from tunewright.data.cells import label_text
 from tunewright.data.decoding import lines, text_chunks
 from tunewright.data.detection import FileFacts, detect

@@ -12,7 +12,7 @@ from tunewright.data.streams import FORMAT_OF_SUFFIX, SourceFile, faults_of, fir
 from tunewright.support.errors import InputError, MissingExtraError, nearest
 
 if TYPE_CHECKING:
-    from tunewright.config.schema import DataConfig
+    from tunewright.config.data import DataConfig
 
 Kind = Literal["local", "remote", "hub"]
 

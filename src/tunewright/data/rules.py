@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from tunewright.config.schema import Validation
+    from tunewright.config.data import Validation
 
     Integers = npt.NDArray[np.int64]
 
@@ -27,6 +27,8 @@ REASONS = (
     "secret",
     "exact_duplicate",
     "conflicting_label",
+    "empty_content",
+    "same_answers",
 )
 """A row's reason is stored as a position in this list."""
 COPY = "exact_duplicate"
@@ -148,8 +150,10 @@ def first_of(*keys: Integers) -> Integers:
     return first
 
 
-def detail(reason: str, *, text: object, label: str | None, other: int, config: Validation) -> str:
-    """Return one clause that says what is wrong with a row."""
+def detail(
+    reason: str, *, text: object, label: str | None, other: int, config: Validation, labelled: bool = True
+) -> str:
+    """Return one clause that says what is wrong with a row; rows of language models have no labels to speak of."""
     characters = len(text) if isinstance(text, str) else 0
     return {
         "missing_label": "the label is empty",
@@ -159,8 +163,10 @@ def detail(reason: str, *, text: object, label: str | None, other: int, config: 
         "too_short": f"{characters} characters, at least {config.min_characters} expected",
         "too_long": f"{characters} characters, at most {config.max_characters} expected",
         "secret": "holds a credential; its text is withheld here",
-        COPY: f"same text and label as row {other}",
+        COPY: f"same text and label as row {other}" if labelled else f"the same as row {other}",
         "conflicting_label": f"same text as row {other}, which has another label",
+        "empty_content": "a turn, the prompt or the completion is empty",
+        "same_answers": "the chosen and the rejected answer are the same",
     }[reason]
 
 

@@ -12,7 +12,7 @@ from tunewright.data.locations import Source, locate
 from tunewright.data.streams import SourceFile, faults_of
 
 if TYPE_CHECKING:
-    from tunewright.config.schema import DataConfig
+    from tunewright.config.data import DataConfig
     from tunewright.data.columns import Incoming
     from tunewright.data.dataset import SourceFacts
     from tunewright.data.detection import FileFacts

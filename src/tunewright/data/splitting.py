@@ -9,13 +9,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunewright.data.allocation import TEST, TRAIN, allocate
+from tunewright.data.chat.stored import CONVERSATION, holds_conversations
 from tunewright.data.dataset import MANIFEST, SPLITS, Dataset, Manifest, SourceFacts
-from tunewright.data.normal_form import hash64, key_form
 from tunewright.data.parts import PartWriter, read_parts, writing_parts
 from tunewright.data.rules import first_of
+from tunewright.data.split_rows import NEAR_DUPLICATE, OWN_COLUMNS, PROMPT, SplitRows
 from tunewright.data.validation import VALIDATION, ValidationSummary
 from tunewright.support.digests import digest_json
-from tunewright.support.errors import InputError, TunewrightError, nearest
+from tunewright.support.errors import InputError, TunewrightError
 from tunewright.support.files import read_json, write_json
 
 if TYPE_CHECKING:
@@ -23,15 +24,13 @@ if TYPE_CHECKING:
     import numpy.typing as npt
     import pyarrow as pa
 
-    from tunewright.config.schema import DataConfig
+    from tunewright.config.data import DataConfig
     from tunewright.data.frozen import FrozenRows
 
     Integers = npt.NDArray[np.int64]
 
-NEAR_DUPLICATE = "near_duplicate"
-TEXT = "text"
-OWN_COLUMNS = ("row", "source", "text", "label", "group")
-_INTERNAL = frozenset({*OWN_COLUMNS, "text_group", "digest"}) - {"source"}
+FEWEST_GROUPS = 3
+"""One for each split."""
 
 
 def split(
@@ -51,9 +50,11 @@ def split(
 
     Raises:
         InputError: When the column is unknown, the shares leave no train rows, or a label can't stand in
-            every split.
+            every split; of a language model's rows, when fewer than three groups are independent.
         TunewrightError: When the leak check finds something on both sides.
     """
+    import numpy as np
+
     if config.test_share + config.validation_share >= 1:
         raise InputError(
             f"test_share {config.test_share:g} and validation_share {config.validation_share:g}"
@@ -61,13 +62,19 @@ def split(
             place="data",
             mend="lower one of them",
         )
-    rows = _Rows(source, config.split_by)
+    rows = SplitRows(source, config.split_by)
     groups = rows.kept_together(config.split_by)
+    if rows.prompt is not None:
+        _refuse_few_groups(groups, config.split_by)
+    # Kinds of a language model's rows are no classes, of which each split must have some.
+    labels, names = rows.label, rows.label_names
+    if rows.prompt is not None:
+        labels, names = np.zeros_like(labels), ("any",)
     sides = allocate(
         groups,
-        rows.label,
+        labels,
         rows.identity(),
-        label_names=rows.label_names,
+        label_names=names,
         test_share=config.test_share,
         validation_share=config.validation_share,
         seed=seed,
@@ -77,6 +84,8 @@ def split(
         "normalised_text": leaked(rows.key, sides),
         NEAR_DUPLICATE: leaked(rows.group, sides),
     }
+    if rows.prompt is not None:
+        leaks[PROMPT] = leaked(rows.prompt, sides)
     _refuse_leaks(leaks, config.split_by)
     first_rows = rows.row[first_of(groups)]
     with writing_parts(out) as folder:
@@ -104,75 +113,23 @@ def leaked(values: Integers, sides: npt.NDArray[np.int8]) -> int:
     return int((np.bincount(pairs[:, 0]) > 1).sum())
 
 
-class _Rows:
-    """A few numbers of every validated row, in source order."""
-
-    def __init__(self, source: Path, split_by: str) -> None:
-        import numpy as np
-
-        rows: list[Integers] = []
-        groups: list[Integers] = []
-        text_groups: list[Integers] = []
-        keys: list[int] = []
-        labels: list[str] = []
-        values: list[int] = []
-        for table in read_parts(source):
-            _check_column(split_by, table.column_names)
-            rows.append(table.column("row").to_numpy())
-            groups.append(table.column("group").to_numpy())
-            text_groups.append(table.column("text_group").to_numpy())
-            keys.extend(hash64(key_form(text)) for text in table.column("text").to_pylist())
-            labels.extend(table.column("label").to_pylist())
-            if split_by not in (NEAR_DUPLICATE, TEXT):
-                values.extend(
-                    keys[len(values)] if value is None else hash64(str(value))
-                    for value in table.column(split_by).to_pylist()
-                )
-        self.row: Integers = np.concatenate(rows)
-        self.group: Integers = np.concatenate(groups)
-        self.text_group: Integers = np.concatenate(text_groups)
-        self.key: Integers = np.array(keys, np.int64)
-        """The words of the text, worked out anew: the check doesn't lean on what it checks."""
-        self.value: Integers = np.array(values, np.int64)
-        self.label_names = tuple(sorted(set(labels)))
-        ids = {name: position for position, name in enumerate(self.label_names)}
-        self.label: Integers = np.array([ids[name] for name in labels], np.int64)
-
-    def kept_together(self, split_by: str) -> Integers:
-        """Return the code of each row's group, from 0 without gaps; the same text is always in one group."""
-        import numpy as np
-        from scipy.sparse import coo_array
-        from scipy.sparse.csgraph import connected_components
-
-        ties = {NEAR_DUPLICATE: self.group, TEXT: self.text_group}.get(split_by, self.value)
-        one = np.unique(self.key, return_inverse=True)[1]
-        other = np.unique(ties, return_inverse=True)[1] + one.max() + 1
-        size = int(other.max()) + 1
-        graph = coo_array((np.ones(len(one), np.int8), (one, other)), shape=(size, size))
-        components = connected_components(graph, directed=False)[1]
-        codes: Integers = np.unique(components[one], return_inverse=True)[1].astype(np.int64)
-        return codes
-
-    def identity(self) -> Integers:
-        """Return what a group's place is worked out from: the column's value, else the text."""
-        return self.value if len(self.value) else self.key
-
-
-def _check_column(split_by: str, columns: list[str]) -> None:
-    """Refuse to split by a column that isn't there.
+def _refuse_few_groups(groups: Integers, split_by: str) -> None:
+    """Stop when a language model's rows hang together so much that they can't stand in three splits.
 
     Raises:
-        InputError: Naming the columns.
+        InputError: Saying how many groups there are.
     """
-    if split_by in (NEAR_DUPLICATE, TEXT) or (split_by in columns and split_by not in _INTERNAL):
-        return
-    known = [NEAR_DUPLICATE, TEXT, *(name for name in columns if name not in _INTERNAL)]
-    guess = nearest(split_by, known)
-    raise InputError(
-        f"the data has no column '{split_by}'",
-        place="data.split_by",
-        mend=f"{guess + ' ' if guess else ''}choose one of {', '.join(known)}",
-    )
+    import numpy as np
+
+    found = len(np.unique(groups))
+    if found < FEWEST_GROUPS:
+        why = "near-duplicates and rows with the same prompt stay on one side"
+        raise InputError(
+            f"{len(groups):,} rows make {found} independent group{'s' * (found != 1)}, and three splits need three"
+            + (f": {why}" if split_by == NEAR_DUPLICATE else ""),
+            place="data.split_by",
+            mend="add rows that ask something else, or set data.split_by=text",
+        )
 
 
 def _refuse_leaks(leaks: dict[str, int], split_by: str) -> None:
@@ -181,9 +138,11 @@ def _refuse_leaks(leaks: dict[str, int], split_by: str) -> None:
     Raises:
         TunewrightError: Saying what and how often.
     """
-    forbidden = ("normalised_text", NEAR_DUPLICATE) if split_by == NEAR_DUPLICATE else ("normalised_text",)
+    forbidden = (
+        ("normalised_text", NEAR_DUPLICATE, PROMPT) if split_by == NEAR_DUPLICATE else ("normalised_text",)
+    )
     for kind in forbidden:
-        if leaks[kind]:
+        if leaks.get(kind):
             raise TunewrightError(
                 f"{leaks[kind]:,} values of {kind} stand in more than one split",
                 place="data.split_by",
@@ -201,6 +160,7 @@ def _write_splits(
     states = [hashlib.sha256() for _ in SPLITS]
     columns: dict[str, str] = {}
     start = 0
+    identity = _identity(conversations=holds_conversations(source))
     for whole in read_parts(source):
         span = slice(start, start + whole.num_rows)
         start += whole.num_rows
@@ -209,7 +169,7 @@ def _write_splits(
         for side, (writer, state) in enumerate(zip(writers, states, strict=True)):
             part = table.filter(pa.array(sides[span] == side))
             writer.add(part)
-            _digest_rows(part, state)
+            _digest_rows(part, identity, state)
     for writer in writers:
         writer.close()
     return {name: state.hexdigest() for name, state in zip(SPLITS, states, strict=True)}, columns
@@ -220,18 +180,24 @@ def digest_of_rows(dataset: Dataset) -> str:
     import pyarrow.parquet as pq
 
     digests: dict[str, str] = {}
+    identity = _identity(conversations=dataset.holds_conversations)
     for name in SPLITS:
         state = hashlib.sha256()
         for shard in sorted((dataset.root / name).glob("*.parquet")):
-            _digest_rows(pq.read_table(shard, columns=["text", "label"]), state)
+            _digest_rows(pq.read_table(shard, columns=list(identity)), identity, state)
         digests[name] = state.hexdigest()
     return _digest(dataset.label_names, digests)
 
 
-def _digest_rows(rows: pa.Table, state: hashlib._Hash) -> None:
-    """Take texts and labels into a split's digest."""
-    for pair in zip(rows.column("text").to_pylist(), rows.column("label").to_pylist(), strict=True):
-        state.update(json.dumps(pair, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n")
+def _identity(*, conversations: bool) -> tuple[str, ...]:
+    """Return the columns that a row's identity is made of: two rows may say the same, and be of other roles."""
+    return ("text", "label", CONVERSATION) if conversations else ("text", "label")
+
+
+def _digest_rows(rows: pa.Table, identity: tuple[str, ...], state: hashlib._Hash) -> None:
+    """Take what rows are into a split's digest."""
+    for cells in zip(*(rows.column(name).to_pylist() for name in identity), strict=True):
+        state.update(json.dumps(cells, ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n")
 
 
 def _digest(label_names: tuple[str, ...], digests: dict[str, str]) -> str:
@@ -248,7 +214,7 @@ def _arranged(table: pa.Table, groups: pa.Array) -> pa.Table:
 
 def _manifest(
     source: Path,
-    rows: _Rows,
+    rows: SplitRows,
     sides: npt.NDArray[np.int8],
     leaks: dict[str, int],
     digests: dict[str, str],

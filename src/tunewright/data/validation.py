@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tunewright.data.chat.figures import Shapes
+from tunewright.data.chat.stored import holds_conversations
 from tunewright.data.dataset import Facts
 from tunewright.data.duplicates import near_duplicates, shingle_size
 from tunewright.data.judging import judge, texts_at
@@ -33,7 +35,7 @@ if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
 
-    from tunewright.config.schema import Validation
+    from tunewright.config.data import Validation
 
 VALIDATION = "validation.json"
 _FEWEST_LABELS = 2
@@ -74,29 +76,36 @@ def validate(source: Path, config: Validation, *, out: Path, quarantine: Path) -
         What was found.
 
     Raises:
-        InputError: When too many rows are bad, a label has too few rows, or there is only one label.
+        InputError: When too many rows are bad, a label has too few rows, or there is only one label; of a language
+            model's rows, when too few are left.
     """
     check_regions(config.phone_regions)
     rejected = read_rejected(source)
-    rows, findings = judge(source, config)
-    rows = set_conflicts_aside(
-        set_copies_aside(rows) if config.duplicates == "drop" else rows, config.conflicts
-    )
-    counts, examples = write_quarantine(quarantine, rejected, _quarantined(source, rows, config))
+    shapes = Shapes() if holds_conversations(source) else None
+    rows, findings = judge(source, config, shapes=shapes)
+    rows = set_copies_aside(rows) if config.duplicates == "drop" else rows
+    rows = set_conflicts_aside(rows, "keep" if shapes else config.conflicts)
+    aside = _quarantined(source, rows, config, labelled=shapes is None)
+    counts, examples = write_quarantine(quarantine, rejected, aside)
     labels = _label_counts(rows)
-    _refuse(len(rows.row) + len(rejected), labels, counts, config=config, quarantine=quarantine)
+    total = len(rows.row) + len(rejected)
+    _refuse_bad(total, counts, config=config, quarantine=quarantine)
+    refuse = _refuse_labels if shapes is None else _refuse_few
+    refuse(total, labels, commonest=_commonest(counts), config=config)
 
     group, text_group = _groups(source, rows, config)
     findings.add_mask("length_outlier", rows.row, rows.good & _outliers(rows))
     summary = ValidationSummary(
-        rows=len(rows.row) + len(rejected),
+        rows=total,
         kept=int(rows.good.sum()),
         labels=labels,
         quarantined=counts,
         flags=findings.counts(rows.row[rows.good]),
         flagged_rows=findings.first_rows(rows.row[rows.good]),
         languages=dict(findings.languages.most_common()),
-        quality=_quality(rows, group, text_group, labels),
+        quality=_quality(
+            rows, group, text_group, _balance(labels) if shapes is None else shapes.figures(rows.good)
+        ),
         examples=examples,
     )
     with writing_parts(out) as folder:
@@ -108,7 +117,7 @@ def validate(source: Path, config: Validation, *, out: Path, quarantine: Path) -
     return summary
 
 
-def _quarantined(source: Path, rows: Rows, config: Validation) -> Iterator[QuarantinedRow]:
+def _quarantined(source: Path, rows: Rows, config: Validation, *, labelled: bool) -> Iterator[QuarantinedRow]:
     """Give the rows set aside, in source order."""
     start = 0
     for table in read_parts(source, ("row", "source", "text", "label")):
@@ -125,6 +134,7 @@ def _quarantined(source: Path, rows: Rows, config: Validation) -> Iterator[Quara
                     label=entry["label"],
                     other=int(rows.other[start + index]),
                     config=config,
+                    labelled=labelled,
                 ),
                 text=None if reason == "secret" else shortened(entry["text"]),
                 label=entry["label"],
@@ -141,27 +151,38 @@ def _label_counts(rows: Rows) -> dict[str, int]:
     return dict(sorted((name, count) for name, count in by_name if count))
 
 
-def _refuse(
-    total: int, labels: dict[str, int], counts: dict[str, int], *, config: Validation, quarantine: Path
-) -> None:
-    """Stop when what is left is not fit to learn from.
+def _refuse_bad(total: int, counts: dict[str, int], *, config: Validation, quarantine: Path) -> None:
+    """Stop when too many rows are bad.
 
     Raises:
-        InputError: Too many bad rows, only one label, or a label with too few rows.
+        InputError: Naming the commonest reasons.
     """
-    bad = {reason: rows for reason, rows in counts.items() if reason != COPY}
-    commonest = ", ".join(f"{reason} {rows:,}" for reason, rows in list(bad.items())[:3])
-    if sum(bad.values()) > config.max_quarantined_share * total:
+    bad = sum(rows for reason, rows in counts.items() if reason != COPY)
+    if bad > config.max_quarantined_share * total:
         raise InputError(
-            f"{sum(bad.values()):,} of {total:,} rows are bad ({commonest}), more than"
+            f"{bad:,} of {total:,} rows are bad ({_commonest(counts)}), more than"
             f" data.validation.max_quarantined_share={config.max_quarantined_share:g} allows",
             place=str(quarantine),
             mend="look at the rows there, mend the source or its reading options, or raise the share",
         )
+
+
+def _commonest(counts: dict[str, int]) -> str:
+    """Name the commonest reasons, copies aside; empty where there are none."""
+    bad = [(reason, rows) for reason, rows in counts.items() if reason != COPY]
+    return ", ".join(f"{reason} {rows:,}" for reason, rows in bad[:3])
+
+
+def _refuse_labels(total: int, labels: dict[str, int], *, commonest: str, config: Validation) -> None:
+    """Stop when what is left is not fit to tell labels apart.
+
+    Raises:
+        InputError: Only one label, or a label with too few rows.
+    """
     if len(labels) < _FEWEST_LABELS:
         left = f"only the label '{next(iter(labels))}' is" if labels else "no row is"
         raise InputError(
-            f"{left} left of {total:,} rows" + (f" ({commonest} set aside)" if bad else ""),
+            f"{left} left of {total:,} rows" + (f" ({commonest} set aside)" if commonest else ""),
             place="data",
             mend="a classifier needs two labels: check data.label_column and data.text_column",
         )
@@ -174,6 +195,23 @@ def _refuse(
             f" at least {config.min_rows_per_label} are needed (data.validation.min_rows_per_label)",
             place="data",
             mend=f"add rows or merge the label with another{f' ({near})' if near else ''}",
+        )
+
+
+def _refuse_few(total: int, kinds: dict[str, int], *, commonest: str, config: Validation) -> None:
+    """Stop when too few rows of a language model are left to make three splits.
+
+    Raises:
+        InputError: Saying how many there are.
+    """
+    left = sum(kinds.values())
+    if left < config.min_rows_per_label:
+        raise InputError(
+            f"{left or 'no'} good row{'s are' if left != 1 else ' is'} left of {total:,}"
+            + (f" ({commonest} set aside)" if commonest else "")
+            + f", at least {config.min_rows_per_label} are needed (data.validation.min_rows_per_label)",
+            place="data",
+            mend="add rows, or look at data/quarantine.jsonl for what became of the others",
         )
 
 
@@ -207,8 +245,16 @@ def _outliers(rows: Rows) -> npt.NDArray[np.bool_]:
     return mask
 
 
+def _balance(labels: dict[str, int]) -> dict[str, float]:
+    """Return how uneven the labels are."""
+    return {"imbalance": round(max(labels.values()) / min(labels.values()), 4)}
+
+
 def _quality(
-    rows: Rows, group: npt.NDArray[np.int64], text_group: npt.NDArray[np.int64], labels: dict[str, int]
+    rows: Rows,
+    group: npt.NDArray[np.int64],
+    text_group: npt.NDArray[np.int64],
+    further: dict[str, float],
 ) -> dict[str, float]:
     """Return the figures of the kept rows."""
     import numpy as np
@@ -220,7 +266,7 @@ def _quality(
         "near_duplicate_clusters": float((sizes > 1).sum()),
         "largest_cluster": float(sizes.max()),
         "same_words_rows": float(len(text_group) - len(np.unique(text_group))),
-        "imbalance": round(max(labels.values()) / min(labels.values()), 4),
+        **further,
         "mean_characters": round(float(lengths.mean()), 2),
         "median_characters": float(np.median(lengths)),
         "p95_characters": float(np.percentile(lengths, 95)),

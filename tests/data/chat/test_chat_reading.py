@@ -10,7 +10,7 @@ import json
 import pytest
 from chat_samples import GOOD, assistant, user
 
-from tunewright.config.schema import DataConfig
+from tunewright.config.data import DataConfig
 from tunewright.data.chat.opening import open_chat
 from tunewright.support.errors import InputError
 

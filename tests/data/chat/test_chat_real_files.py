@@ -7,7 +7,7 @@ from collections import Counter
 
 import pytest
 
-from tunewright.config.schema import DataConfig
+from tunewright.config.data import DataConfig
 from tunewright.data.chat.converting import convert
 from tunewright.data.chat.opening import open_chat
 

@@ -18,7 +18,7 @@ from tunewright.support.errors import InputError, nearest
 from tunewright.support.files import writing
 
 if TYPE_CHECKING:
-    from tunewright.config.schema import DataConfig
+    from tunewright.config.data import DataConfig
     from tunewright.data.chat.reading import ChatSource, SourceRow
 
 

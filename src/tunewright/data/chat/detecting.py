@@ -27,7 +27,7 @@ class Detected:
     why: str
 
 
-def detect_format(rows: Sequence[object], *, place: str) -> Detected:
+def detect_format(rows: Sequence[object], *, place: str, option: str = "--from {}") -> Detected:
     """Find the format that most of the first rows are in.
 
     A format wins over another on a row when it accounts for all columns that the other accounts for, and for more.
@@ -35,6 +35,7 @@ def detect_format(rows: Sequence[object], *, place: str) -> Detected:
     Args:
         rows: The first rows; what is no object, or can't be read, counts for nothing.
         place: The source, for messages.
+        option: How the user names a format, for messages; ``{}`` stands for the name.
 
     Raises:
         InputError: When none fits at least half of the rows, or several fit equally well.
@@ -58,7 +59,7 @@ def detect_format(rows: Sequence[object], *, place: str) -> Detected:
         raise InputError(
             f"no format fits the first {len(objects):,} rows; their columns: {shown}",
             place=place,
-            mend=f"rename columns, or name the format with --from: {', '.join(FORMATS)}",
+            mend=f"rename columns, or name the format with {option.format('').strip(' =')}: {', '.join(FORMATS)}",
         )
     best = [name for name, count in ranked if count == ranked[0][1]]
     if len(best) > 1:
@@ -66,7 +67,7 @@ def detect_format(rows: Sequence[object], *, place: str) -> Detected:
         raise InputError(
             f"{len(best)} formats fit the first rows equally well: {reasons}",
             place=place,
-            mend="say which: " + " or ".join(f"--from {name}" for name in best),
+            mend="say which: " + " or ".join(option.format(name) for name in best),
         )
     why = f"{ranked[0][1]:,} of the first {len(objects):,} rows have {_listed(columns[best[0]])}"
     return Detected(FORMATS[best[0]], why)

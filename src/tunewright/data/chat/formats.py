@@ -80,8 +80,12 @@ FORMATS: Mapping[str, Format] = {
 """Name to format."""
 
 
-def format_named(name: str) -> Format:
+def format_named(name: str, *, option: str = "--from {}") -> Format:
     """Return a format by its name.
+
+    Args:
+        name: The name.
+        option: Where the user gave it, for messages; ``{}`` stands for a name.
 
     Raises:
         InputError: When there is none of that name; the nearest is named.
@@ -89,7 +93,7 @@ def format_named(name: str) -> Format:
     if name not in FORMATS:
         raise InputError(
             f"there is no format '{name}'",
-            place="--from",
+            place=option.format("").strip(" ="),
             mend=nearest(name, list(FORMATS)) or f"give one of {', '.join(FORMATS)}",
         )
     return FORMATS[name]

@@ -15,10 +15,11 @@ from tunewright.data.chat.targets import with_system
 from tunewright.data.rows import Malformed
 
 if TYPE_CHECKING:
-    from tunewright.config.schema import DataConfig
+    from tunewright.config.data import DataConfig
     from tunewright.data.chat.rows import ChatRow
 
-NAMED = "named with --from"
+OPTION = "--from {}"
+"""How a format is named on the command line."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,20 +66,23 @@ class Opened:
         return Taken(at, rows, unused=found.unused)
 
 
-def open_chat(config: DataConfig, *, base_dir: Path, format_name: str | None = None) -> Opened:
+def open_chat(
+    config: DataConfig, *, base_dir: Path, format_name: str | None = None, option: str = OPTION
+) -> Opened:
     """Open a source of conversations, completions, preferences or plain text.
 
     Args:
         config: The source (a file, a folder, a pattern, or a URL that fsspec knows), and what is told about its files.
         base_dir: The folder that relative paths start from.
         format_name: The format of its rows; by default it is detected from the first ones.
+        option: How the user names a format where they are, for messages; ``{}`` stands for the name.
 
     Raises:
         InputError: When it can't be found or read, or its format is not clear.
     """
-    named = None if format_name is None else format_named(format_name)
+    named = None if format_name is None else format_named(format_name, option=option)
     found = open_source(config, base_dir=base_dir)
     if named is not None:
-        return Opened(found, named, NAMED)
-    detected = detect_format(found.first(DETECTION_ROWS), place=found.uri)
+        return Opened(found, named, f"named with {option.format('').strip(' =')}")
+    detected = detect_format(found.first(DETECTION_ROWS), place=found.uri, option=option)
     return Opened(found, detected.format, detected.why)

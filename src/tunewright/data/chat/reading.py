@@ -28,7 +28,7 @@ from tunewright.support.errors import InputError, nearest
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from tunewright.config.schema import DataConfig
+    from tunewright.config.data import DataConfig
 
 TEXT_SUFFIXES = frozenset({".txt", ".text"})
 TEXT = "txt"
