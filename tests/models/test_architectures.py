@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from tunewright.config.schema import Cleaning, Lora
+from tunewright.config.data import Cleaning
+from tunewright.config.schema import Lora
 from tunewright.data.dataset import Examples
 from tunewright.models.adapters import add_lora
 from tunewright.models.classifier import Classifier

@@ -13,7 +13,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tunewright.config.schema import Cleaning, Lora, ModelConfig
+from tunewright.config.data import Cleaning
+from tunewright.config.schema import Lora, ModelConfig
 from tunewright.models.adapters import add_lora
 from tunewright.models.catalogue import resolve
 from tunewright.models.classifier import Classifier

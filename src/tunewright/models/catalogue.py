@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from tunewright.models.chat.families import CAUSAL_CATALOGUE, find_causal
 from tunewright.models.checkpoints import CONFIG, inspect_checkpoint
 from tunewright.models.hub import download
 from tunewright.support.errors import InputError, TunewrightError, nearest
@@ -155,7 +156,8 @@ def find_entry(name: str) -> CatalogueEntry | None:
 
 def _from_hub(config: ModelConfig, entry: CatalogueEntry | None) -> Base:
     """Download from the hub, with the mend that suits the name when that fails."""
-    hub_id = entry.hub_id if entry else config.name
+    causal = find_causal(config.name)
+    hub_id = entry.hub_id if entry else causal.hub_id if causal else config.name
     try:
         folder, revision = download(hub_id, config.revision, remote_code=config.trust_remote_code)
     except InputError as error:
@@ -163,7 +165,7 @@ def _from_hub(config: ModelConfig, entry: CatalogueEntry | None) -> Base:
             error.fact, place=config.name, mend=_suggestion(config.name) or error.mend
         ) from error
     except TunewrightError as error:
-        if entry is None and "/" not in config.name:
+        if entry is None and causal is None and "/" not in config.name:
             raise InputError(
                 "is neither in the catalogue nor a folder, and the hub is out of reach",
                 place=config.name,
@@ -184,7 +186,10 @@ _KNOWN = f"take one of {', '.join(CATALOGUE)}, a hub id or a folder"
 
 def _suggestion(name: str) -> str:
     """Name the catalogue's nearest choice, when one is near."""
-    return nearest(name, [*CATALOGUE, *(each.hub_id for each in CATALOGUE.values())])
+    hub_ids = [each.hub_id for each in CATALOGUE.values()] + [
+        each.hub_id for each in CAUSAL_CATALOGUE.values()
+    ]
+    return nearest(name, [*CATALOGUE, *CAUSAL_CATALOGUE, *hub_ids])
 
 
 def _packaged(package: str) -> Path | None:
@@ -217,11 +222,17 @@ def _base(
         location=location,
         revision=revision,
         digest=facts.digest,
-        licence=entry.licence if entry else facts.licence,
+        licence=_licence(config.name, entry) or facts.licence,
         architecture=facts.architecture,
         parameters=facts.parameters,
         folder=folder,
     )
+
+
+def _licence(name: str, entry: CatalogueEntry | None) -> str | None:
+    """Return the licence that a catalogue states."""
+    causal = find_causal(name)
+    return entry.licence if entry else causal.licence if causal else None
 
 
 def _reads_as_path(name: str) -> bool:
