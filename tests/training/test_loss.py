@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tunewright.training.loss import NonFiniteLossError, WindowLoss, class_weights
+from tunewright.training.loss import NonFiniteLossError, class_weights, window_loss
 
 
 @given(st.lists(st.integers(0, 4), min_size=1, max_size=200))
@@ -34,10 +34,9 @@ def test_parts_of_a_window_add_up_to_its_mean(sizes, weighted):
     logits = torch.randn(rows, 3, generator=generator)
     labels = torch.randint(0, 3, (rows,), generator=generator)
     weights = torch.tensor([0.5, 2.0, 1.0]) if weighted else None
-    loss = WindowLoss(weights)
-    whole = loss({"logits": logits}, labels)
+    whole = window_loss(logits, labels, rows, weights)
     parts = sum(
-        loss({"logits": part}, named, rows)
+        window_loss(part, named, rows, weights)
         for part, named in zip(logits.split(sizes), labels.split(sizes), strict=True)
     )
     assert float(parts) == pytest.approx(float(whole), rel=1e-5)
@@ -46,6 +45,5 @@ def test_parts_of_a_window_add_up_to_its_mean(sizes, weighted):
 def test_a_loss_that_is_not_finite_is_noticed_at_once():
     import torch
 
-    outputs = {"logits": torch.full((2, 2), float("nan"))}
     with pytest.raises(NonFiniteLossError):
-        WindowLoss(None)(outputs, torch.tensor([0, 1]))
+        window_loss(torch.full((2, 2), float("nan")), torch.tensor([0, 1]), 2)

@@ -40,7 +40,7 @@ def test_a_training_in_pieces_ends_as_the_whole_batches_do(
     make_dataset, tiny_recipe, tmp_path, recorder, monkeypatch, accumulation
 ):
     from tunewright.models.catalogue import resolve
-    from tunewright.training import preparation
+    from tunewright.training import plan
     from tunewright.training.classification import train
 
     dataset = make_dataset()
@@ -48,7 +48,7 @@ def test_a_training_in_pieces_ends_as_the_whole_batches_do(
     base = resolve(recipe.model, base_dir=tmp_path)
     weights = {}
     for name, tokens in (("whole", 10**9), ("pieces", 24)):
-        monkeypatch.setattr(preparation, "TOKENS_AT_ONCE", tokens)
+        monkeypatch.setattr(plan, "TOKENS_AT_ONCE", tokens)
         # Without dropout, whose random numbers would be drawn in another order.
         monkeypatch.setattr("tunewright.training.kernels.drop", lambda values, _: values)
         trained = train(dataset, base, recipe, workspace=tmp_path / name, recorder=recorder)

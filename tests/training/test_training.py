@@ -109,9 +109,10 @@ def test_early_stopping_waits_for_the_metric_to_rise(make_dataset, tiny_recipe, 
 def test_a_clearly_better_epoch_is_kept_over_a_later_one():
     from tunewright.training.journal import Journal
 
-    journal = Journal()
+    journal, error = Journal(), (0.95 * 0.05 / 400) ** 0.5
     kept = [
-        journal.judge(step, score, rows=400) for step, score in enumerate((0.80, 0.95, 0.945, 0.70), start=1)
+        journal.judge(step, score, margin=error)
+        for step, score in enumerate((0.80, 0.95, 0.945, 0.70), start=1)
     ]
     assert kept == [True, True, True, False]
     assert (journal.best_step, journal.epochs_without_gain) == (3, 2)

@@ -182,7 +182,7 @@ class Padding:
     to_length: int | None = None
     """Pad to this many tokens; ``None`` pads to the longest row of the batch."""
 
-    def __call__(self, rows: Sequence[tuple[Sequence[int], int]]) -> dict[str, torch.Tensor]:
+    def __call__(self, rows: Sequence[Any]) -> dict[str, torch.Tensor]:
         """Return ``input_ids`` and ``attention_mask``, int64 (rows, length), and ``labels``, int64 (rows,)."""
         import numpy as np
         import torch
@@ -197,6 +197,12 @@ class Padding:
         labels = np.array([label for _, label in rows], dtype=np.int64)
         arrays = {"input_ids": tokens, "attention_mask": mask, "labels": labels}
         return {name: torch.from_numpy(array) for name, array in arrays.items()}
+
+    def computed(self, lengths: Sequence[int], *, tokens: int) -> int:
+        """Return the tokens that rows of these lengths cost, cut into pieces of about ``tokens`` tokens."""
+        return sum(
+            (end - start) * width for start, end, width in spans(lengths, self.to_length, tokens=tokens)
+        )
 
     def pieces(self, batch: Mapping[str, torch.Tensor], *, tokens: int) -> Iterator[dict[str, torch.Tensor]]:
         """Cut a batch into pieces of neighbouring rows that hold about ``tokens`` tokens, each padded for itself.

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
+    from tunewright.config.language import Method
     from tunewright.models.catalogue import Base
     from tunewright.models.classifier import Classifier
 
@@ -59,7 +60,7 @@ class Candidate:
     """A fine-tuned classifier, in evaluation mode with its best weights in fp32, and how it came about."""
 
     classifier: Classifier
-    method: Literal["full", "lora"]
+    method: Method
     base: Base
     history: tuple[Mapping[str, float], ...]
     """One entry an epoch: ``epoch``, ``step``, ``train/loss`` and the ``validation/…`` figures."""

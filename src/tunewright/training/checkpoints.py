@@ -61,8 +61,8 @@ def newest_whole(workspace: Path) -> Checkpoint | None:
         TunewrightError: When checkpoints were sealed but none of them is sound.
     """
     damaged: list[str] = []
-    for folder in sorted(_sealed(workspace), key=_age, reverse=True):
-        problem, seal_facts = _check(folder)
+    for folder in sorted(_sealed(workspace), key=lambda folder: age(folder.name), reverse=True):
+        problem, seal_facts = check(folder)
         if not problem:
             if damaged:
                 say(f"checkpoint {damaged[0]}; going on from {folder.name}")
@@ -86,7 +86,7 @@ def discard_unsealed(workspace: Path) -> None:
 
 def rotate(workspace: Path, *, keep: int) -> None:
     """Keep the newest ``keep`` sealed checkpoints; the seal goes first, so that a kill leaves no false one."""
-    sealed = sorted(_sealed(workspace), key=_age, reverse=True)
+    sealed = sorted(_sealed(workspace), key=lambda folder: age(folder.name), reverse=True)
     for folder in sealed[keep:]:
         (folder / SEAL).unlink()
         shutil.rmtree(folder, ignore_errors=True)
@@ -108,7 +108,7 @@ def load_weights(path: Path) -> dict[str, torch.Tensor]:
     return weights
 
 
-def _check(folder: Path) -> tuple[str, dict[str, Any]]:
+def check(folder: Path) -> tuple[str, dict[str, Any]]:
     """Return what is wrong with a sealed folder, or an empty string, and its seal."""
     try:
         facts: dict[str, Any] = read_json(folder / SEAL)
@@ -138,9 +138,9 @@ def _sealed(workspace: Path) -> Iterator[Path]:
     return (folder for folder in _numbered(workspace) if (folder / SEAL).is_file())
 
 
-def _age(folder: Path) -> float:
+def age(name: str) -> float:
     """Return the step in a checkpoint's name; a finished training is past every step."""
-    found = NUMBERED.fullmatch(folder.name)
+    found = NUMBERED.fullmatch(name)
     return float(found[1]) if found else float("inf")
 
 

@@ -13,7 +13,7 @@ from tunewright.training.loss import NonFiniteLossError
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from tunewright.training.preparation import Prepared
+    from tunewright.training.plan import Plan
 
 OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory")
 """What torch says on CUDA, on the CPU, and on Windows."""
@@ -22,11 +22,11 @@ NO_SPACE = ("no space left", "disk quota exceeded", "enforce fail at inline_cont
 
 
 @contextmanager
-def explained(prepared: Prepared, folder: Path, *, step: Callable[[], int]) -> Iterator[None]:
+def explained(plan: Plan, folder: Path, *, step: Callable[[], int]) -> Iterator[None]:
     """Turn the foreseeable faults of a training into a ``TunewrightError``.
 
     Args:
-        prepared: The training that runs inside the block.
+        plan: The training that runs inside the block.
         folder: Where its checkpoints go.
         step: Gives the step that was under way.
     """
@@ -35,11 +35,11 @@ def explained(prepared: Prepared, folder: Path, *, step: Callable[[], int]) -> I
     try:
         yield
     except NonFiniteLossError:
-        raise _diverged(prepared, step()) from None
+        raise _diverged(plan, step()) from None
     except (MemoryError, RuntimeError, OSError, SafetensorError) as error:
         text = str(error).lower()
         if isinstance(error, MemoryError) or any(words in text for words in OUT_OF_MEMORY):
-            raise _out_of_memory(prepared, step()) from None
+            raise _out_of_memory(plan, step()) from None
         if _is_full(error, text):
             raise TunewrightError(
                 "no space left for a checkpoint", place=str(folder), mend="free some space and run again"
@@ -53,25 +53,25 @@ def explained(prepared: Prepared, folder: Path, *, step: Callable[[], int]) -> I
         raise
 
 
-def _diverged(prepared: Prepared, step: int) -> TunewrightError:
-    training = prepared.recipe.training
+def _diverged(plan: Plan, step: int) -> TunewrightError:
+    training = plan.recipe.training
     advice = [f"lower training.learning_rate (now {training.learning_rate:g})"]
     if training.warmup_share < 0.1:  # noqa: PLR2004 -- the default
         advice.append("set training.warmup_share=0.1")
-    if prepared.hardware.precision != "fp32":
+    if plan.hardware.precision != "fp32":
         advice.append("try training.precision=fp32")
     return TunewrightError(
-        f"the loss or its gradient became infinite or not a number at step {step} of {prepared.total_steps}",
+        f"the loss or its gradient became infinite or not a number at step {step} of {plan.total_steps}",
         place="training",
         mend=", or ".join(advice),
     )
 
 
-def _out_of_memory(prepared: Prepared, step: int) -> TunewrightError:
-    batch = max(prepared.window(step), key=lambda rows: prepared.batches.tokens(rows)[1])
-    width = prepared.padding.to_length or prepared.batches.tokens(batch)[1] // len(batch)
+def _out_of_memory(plan: Plan, step: int) -> TunewrightError:
+    batch = max(plan.window(step), key=lambda rows: plan.batches.tokens(rows)[1])
+    width = plan.padding.to_length or plan.batches.tokens(batch)[1] // len(batch)
     return TunewrightError(
-        f"out of memory on {prepared.hardware.device} at step {step}, with a batch of {len(batch)} rows"
+        f"out of memory on {plan.hardware.device} at step {step}, with a batch of {len(batch)} rows"
         f" of {width} tokens",
         place="training",
         mend="halve training.batch_size and double training.gradient_accumulation_steps (the result is the same),"

@@ -8,18 +8,19 @@ shortest batch of the first epoch, in the precision that the training will use.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Literal
 
 from tunewright.data.dataset import Facts
 from tunewright.training.faults import explained
-from tunewright.training.loss import WindowLoss
+from tunewright.training.hardware import products
 from tunewright.training.memory import MemoryMeter, available_memory
-from tunewright.training.preparation import Prepared, prepare
+from tunewright.training.preparation import prepare
 from tunewright.training.validation import VALIDATION_ROWS
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     import numpy as np
     import torch
 
@@ -27,7 +28,10 @@ if TYPE_CHECKING:
     from tunewright.data.dataset import Dataset
     from tunewright.models.catalogue import Base
     from tunewright.training.candidate import TrainingFigures
+    from tunewright.training.plan import Plan
 
+READ = {"input_ids", "attention_mask", "position_ids"}
+"""What a model reads, of what a padding gives."""
 GOOD_RATIO = 1.5
 """A forecast that is off by less than this factor was good enough to plan with."""
 
@@ -105,32 +109,46 @@ def forecast(dataset: Dataset, base: Base, recipe: Recipe) -> Forecast:
         InputError: When a split is empty or the machine lacks what the recipe asks for.
         TunewrightError: When the longest batch doesn't fit in memory, or its loss is not finite.
     """
+    return forecast_of(lambda: prepare(dataset, base, recipe), dataset.root)
+
+
+def forecast_of(make: Callable[[], Plan], place: Path) -> Forecast:
+    """Measure a few real steps of a training of any kind and forecast the whole.
+
+    Args:
+        make: Prepares the training; its model is the forecast's own.
+        place: Where the data lie, for errors.
+
+    Raises:
+        InputError: When a split is empty or the machine lacks what the recipe asks for.
+        TunewrightError: When the longest batch doesn't fit in memory, or its loss is not finite.
+    """
     import torch
 
     with torch.random.fork_rng():
-        prepared = prepare(dataset, base, recipe)
-        meter = MemoryMeter(prepared.weight_bytes)
-        with prepared.computing(), explained(prepared, dataset.root, step=lambda: 1):
-            times, memory = _measure(prepared, meter)
-    steps = [prepared.window(step) for step in range(1, prepared.total_steps + 1)]
+        plan = make()
+        meter = MemoryMeter(plan.weight_bytes)
+        with plan.computing(), explained(plan, place, step=lambda: 1):
+            times, memory = _measure(plan, meter)
+    steps = [plan.window(step) for step in range(1, plan.total_steps + 1)]
     batches = [batch for step in steps for batch in step]
-    useful, computed = (sum(column) for column in zip(*map(prepared.tokens, batches), strict=True))
-    longest = max(batches, key=lambda batch: prepared.batches.tokens(batch)[1])
+    useful, computed = (sum(column) for column in zip(*map(plan.tokens, batches), strict=True))
+    longest = max(batches, key=lambda batch: plan.batches.tokens(batch)[1])
     return Forecast(
-        steps=prepared.total_steps,
-        seconds=_total_seconds(prepared, batches, times),
+        steps=plan.total_steps,
+        seconds=_total_seconds(plan, batches, times),
         memory_bytes=memory,
-        available_bytes=available_memory(prepared.hardware.device) + meter.kept(prepared.hardware.device),
+        available_bytes=available_memory(plan.hardware.device) + meter.kept(plan.hardware.device),
         useful_tokens=useful,
         padding_share=1 - useful / computed,
-        truncated_rows=prepared.train.truncated,
+        truncated_rows=plan.train.truncated,
         longest_batch=(
             len(longest),
-            prepared.padding.to_length or max(prepared.train.lengths[longest].tolist()),
+            plan.padding.to_length or max(plan.train.lengths[longest].tolist()),
         ),
-        precision=prepared.hardware.precision,
-        device=prepared.hardware.device,
-        threads=prepared.hardware.threads,
+        precision=plan.hardware.precision,
+        device=plan.hardware.device,
+        threads=plan.hardware.threads,
         times=times,
     )
 
@@ -150,55 +168,54 @@ def score(forecast: Forecast, figures: TrainingFigures) -> ForecastScore:
     )
 
 
-def _measure(prepared: Prepared, meter: MemoryMeter) -> tuple[StepTimes, int]:
+def _measure(plan: Plan, meter: MemoryMeter) -> tuple[StepTimes, int]:
     """Time steps on batches of three sizes; return the times and the peak memory."""
     import torch
 
-    device = prepared.hardware.device
-    model = prepared.model.to(device).train()
+    device = plan.hardware.device
+    model = plan.model.to(device).train()
     parameters = [parameter for parameter in model.parameters() if parameter.requires_grad]
-    training = prepared.recipe.training
+    training = plan.recipe.training
     optimizer = torch.optim.AdamW(parameters, lr=training.learning_rate, fused=True)
     meter.reset(device)
-    shortest, median, longest = _samples(prepared)
+    shortest, median, longest = _samples(plan)
     # The first step makes the optimiser's state and warms up the matrix library.
-    _batch(prepared, model, shortest)
+    _batch(plan, model, shortest)
     _update(parameters, optimizer, training.max_grad_norm, device)
     seconds, optimizer_seconds = [], []
     for rows in (shortest, median, longest):
-        seconds.append(_batch(prepared, model, rows))
+        seconds.append(_batch(plan, model, rows))
         optimizer_seconds.append(_update(parameters, optimizer, training.max_grad_norm, device))
     times = StepTimes(
-        computed_tokens=tuple(prepared.tokens(rows)[1] for rows in (shortest, median, longest)),
+        computed_tokens=tuple(plan.tokens(rows)[1] for rows in (shortest, median, longest)),
         batch_seconds=tuple(seconds),
         optimizer_seconds=sorted(optimizer_seconds)[1],
-        validation_seconds_per_token=_validation_rate(prepared, model, median),
+        validation_seconds_per_token=_validation_rate(plan, model, median),
     )
     best_copy = sum(parameter.numel() * parameter.element_size() for parameter in parameters)
     return times, meter.growth(device) + (best_copy if device == "cpu" else 0)
 
 
-def _samples(prepared: Prepared) -> tuple[list[int], list[int], list[int]]:
+def _samples(plan: Plan) -> tuple[list[int], list[int], list[int]]:
     """Return the shortest, the median and the longest batch of the first epoch, by computed tokens."""
-    batches = [batch for step in prepared.steps(0) for batch in step]
-    batches.sort(key=lambda batch: prepared.tokens(batch)[1])
+    batches = [batch for step in plan.steps(0) for batch in step]
+    batches.sort(key=lambda batch: plan.tokens(batch)[1])
     return batches[0], batches[len(batches) // 2], batches[-1]
 
 
-def _batch(prepared: Prepared, model: Any, rows: list[int]) -> float:  # noqa: ANN401
+def _batch(plan: Plan, model: Any, rows: list[int]) -> float:  # noqa: ANN401
     """Run forward and backward pass on some rows; return the seconds."""
     import torch
 
-    device = prepared.hardware.device
-    weights = None if prepared.weights is None else torch.tensor(prepared.weights, device=device)
-    batch = prepared.padding([prepared.train[row] for row in rows])
+    device = plan.hardware.device
+    batch = plan.padding([plan.train[row] for row in rows])
     batch = {name: tensor.to(device) for name, tensor in batch.items()}
+    items = plan.items([batch])
     began = time.perf_counter()
-    for inputs in prepared.pieces(batch):
-        labels = inputs.pop("labels")
-        with _precision(prepared):
-            outputs = model(**inputs)
-        torch.autograd.backward(WindowLoss(weights)(outputs, labels, len(rows)))
+    for inputs in plan.pieces(batch):
+        with products(plan.hardware):
+            loss = plan.loss(model, inputs, items)
+        torch.autograd.backward(loss)
     _wait(device)
     return time.perf_counter() - began
 
@@ -217,29 +234,29 @@ def _update(
     return time.perf_counter() - began
 
 
-def _validation_rate(prepared: Prepared, model: Any, rows: list[int]) -> float:  # noqa: ANN401
+def _validation_rate(plan: Plan, model: Any, rows: list[int]) -> float:  # noqa: ANN401
     """Return the seconds of a forward pass per computed token."""
     import torch
 
-    inputs = prepared.padding([prepared.train[row] for row in rows[:VALIDATION_ROWS]])
-    device = prepared.hardware.device
-    inputs = {name: inputs[name].to(device) for name in ("input_ids", "attention_mask")}
+    inputs = plan.padding([plan.train[row] for row in rows[:VALIDATION_ROWS]])
+    device = plan.hardware.device
+    inputs = {name: tensor.to(device) for name, tensor in inputs.items() if name in READ}
     model.eval()
     began = time.perf_counter()
-    with torch.inference_mode(), _precision(prepared):
+    with torch.inference_mode(), products(plan.hardware):
         model(**inputs)
     _wait(device)
     return (time.perf_counter() - began) / inputs["input_ids"].numel()
 
 
-def _total_seconds(prepared: Prepared, batches: list[list[int]], times: StepTimes) -> float:
+def _total_seconds(plan: Plan, batches: list[list[int]], times: StepTimes) -> float:
     """Add up all batches, each between the sizes that were timed, all updates and all validation passes."""
     import numpy as np
 
-    computed = np.array([prepared.tokens(batch)[1] for batch in batches])
-    fitting = float(_interpolated(computed, times).sum()) + prepared.total_steps * times.optimizer_seconds
-    passes = -(-prepared.total_steps // prepared.steps_per_epoch)
-    tokens = int(prepared.validation.lengths.sum())
+    computed = np.array([plan.tokens(batch)[1] for batch in batches])
+    fitting = float(_interpolated(computed, times).sum()) + plan.total_steps * times.optimizer_seconds
+    passes = -(-plan.total_steps // plan.steps_per_epoch)
+    tokens = int(plan.validation.lengths.sum())
     return fitting + passes * tokens * times.validation_seconds_per_token
 
 
@@ -249,16 +266,6 @@ def _interpolated(computed: np.ndarray, times: StepTimes) -> np.ndarray:
 
     values: np.ndarray = np.interp(computed, times.computed_tokens, times.batch_seconds)
     return values
-
-
-@contextmanager
-def _precision(prepared: Prepared) -> Iterator[None]:
-    """Compute products in the precision chosen for the training."""
-    import torch
-
-    low = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(prepared.hardware.precision)
-    with torch.autocast(prepared.hardware.device, dtype=low, enabled=low is not None):
-        yield
 
 
 def _wait(device: str) -> None:

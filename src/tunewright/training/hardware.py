@@ -114,6 +114,25 @@ def applied(hardware: Hardware) -> Iterator[None]:
             torch.set_float32_matmul_precision(before)
 
 
+@contextmanager
+def products(hardware: Hardware) -> Iterator[None]:
+    """Compute products in the precision chosen for the training inside the block."""
+    import torch
+
+    low = {"bf16": torch.bfloat16, "fp16": torch.float16}.get(hardware.precision)
+    with torch.autocast(hardware.device, dtype=low, enabled=low is not None):
+        yield
+
+
+def device_of(asked: str) -> Device:
+    """Return the device that a recipe's ``training.device`` means here.
+
+    Raises:
+        InputError: When it isn't there.
+    """
+    return _device(asked)[0]
+
+
 def is_present(device: str) -> bool:
     """Tell whether this machine and its torch build have a device."""
     import torch

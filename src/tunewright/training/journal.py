@@ -6,7 +6,6 @@ shows the same curves, from step 1 on, as one that was not.
 
 from __future__ import annotations
 
-import math
 import re
 import time
 from collections.abc import Mapping, Sequence
@@ -31,7 +30,7 @@ class Journal:
     epochs: list[dict[str, float]] = field(default_factory=list)
     """Validation figures after each epoch, with ``epoch`` and ``step``."""
     best_score: float | None = None
-    """Highest primary metric so far."""
+    """Highest score so far."""
     best_step: int = 0
     epochs_without_gain: int = 0
     stopped_early: bool = False
@@ -53,23 +52,23 @@ class Journal:
         self.epochs.append({"epoch": epoch, "step": step, **loss, **figures})
         recorder.metrics(figures, step)
 
-    def judge(self, step: int, score: float, *, rows: int) -> bool:
+    def judge(self, step: int, score: float, *, margin: float) -> bool:
         """Tell whether to keep this epoch's weights, and remember.
 
-        A later epoch is kept unless the best before it is ahead by more than a standard error (the rule of
-        Breiman et al. 1984): with a falling learning rate later is better, and on a few hundred rows the
-        highest figure is mostly luck. Patience waits for the metric to rise at all.
+        A later epoch is kept unless the best before it is ahead by more than the margin, for which a classifier
+        gives a standard error (the rule of Breiman et al. 1984): with a falling learning rate later is better, and
+        on a few hundred rows the highest figure is mostly luck. Patience waits for the score to rise at all.
 
         Args:
             step: The step at which the epoch ended.
-            score: The primary metric, from 0 to 1.
-            rows: Validation rows behind it.
+            score: Higher is better.
+            margin: How far below the best it may lie.
         """
-        best = max(score, self.best_score or 0.0)
+        best = score if self.best_score is None else max(score, self.best_score)
         gained = self.best_score is None or score > self.best_score
         self.epochs_without_gain = 0 if gained else self.epochs_without_gain + 1
         self.best_score = best
-        if score >= best - math.sqrt(best * (1 - best) / rows):
+        if score >= best - margin:
             self.best_step = step
             return True
         return False

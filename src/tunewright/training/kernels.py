@@ -54,6 +54,17 @@ def cheaper_kernels(model: Any, hardware: Hardware, sample: dict[str, torch.Tens
         yield
 
 
+@contextmanager
+def cheaper_steps(model: Any, hardware: Hardware) -> Iterator[None]:  # noqa: ANN401
+    """Compute any Transformers model with the attention chosen and, on a CPU, cheap dropout and kept memory."""
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_attention(model, hardware.attention))
+        if hardware.device == "cpu":
+            stack.enter_context(kept_memory())
+            stack.enter_context(_cheap_dropout(model))
+        yield
+
+
 def drop(values: torch.Tensor, rate: float) -> torch.Tensor:
     """Set a share of the elements to zero and scale the others up, as dropout does (any shape and dtype).
 

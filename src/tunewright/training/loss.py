@@ -7,8 +7,7 @@ Each batch therefore gives its sum over rows, divided by the rows of the whole w
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 if TYPE_CHECKING:
     import torch
@@ -41,35 +40,24 @@ def class_weights(
     return tuple(float(share / count) if count else 1.0 for count in counts)
 
 
-@dataclass(frozen=True, slots=True)
-class WindowLoss:
-    """Cross-entropy summed over a batch, over the rows of the whole accumulation window."""
+def window_loss(
+    logits: torch.Tensor, labels: torch.Tensor, items: torch.Tensor | int, weights: torch.Tensor | None = None
+) -> torch.Tensor:
+    """Return a batch's share of a step's mean cross-entropy.
 
-    weights: torch.Tensor | None
-    """Weight of each class, float32 (classes,)."""
+    Args:
+        logits: Scores, shape (n, classes).
+        labels: Class ids, shape (n,).
+        items: What the mean is over, in the whole step.
+        weights: Weight of each class, float32 (classes,).
 
-    def __call__(
-        self,
-        outputs: Any,  # noqa: ANN401 -- a ModelOutput with ``logits``
-        labels: torch.Tensor,
-        num_items_in_batch: torch.Tensor | int | None = None,
-    ) -> torch.Tensor:
-        """Return the batch's share of the window's mean loss.
+    Raises:
+        NonFiniteLossError: On the CPU at once; elsewhere looking would stall the device at every step.
+    """
+    import torch
 
-        Args:
-            outputs: The model's output; its ``logits`` have shape (rows, classes).
-            labels: Class ids, shape (rows,).
-            num_items_in_batch: Rows of the window; ``None`` takes this batch's.
-
-        Raises:
-            NonFiniteLossError: On the CPU at once; elsewhere looking would stall the device at every step.
-        """
-        import torch
-
-        rows = len(labels) if num_items_in_batch is None else num_items_in_batch
-        logits = outputs["logits"].float()
-        total = torch.nn.functional.cross_entropy(logits, labels, weight=self.weights, reduction="sum")
-        loss: torch.Tensor = total / rows
-        if loss.device.type == "cpu" and not torch.isfinite(loss):
-            raise NonFiniteLossError
-        return loss
+    total = torch.nn.functional.cross_entropy(logits.float(), labels, weight=weights, reduction="sum")
+    loss: torch.Tensor = total / items
+    if loss.device.type == "cpu" and not torch.isfinite(loss):
+        raise NonFiniteLossError
+    return loss

@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import math
-import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from tunewright.models.adapters import add_lora
 from tunewright.models.loading import load_encoder
 from tunewright.models.tokenizers import load_tokenizer, text_limit
-from tunewright.training.batching import Batches, Encoded, Padding, encode, spans
+from tunewright.training.batching import Batches, Encoded, Padding, encode
 from tunewright.training.hardware import Hardware, applied, choose_hardware
 from tunewright.training.kernels import SAMPLE_ROWS, cheaper_kernels
-from tunewright.training.loss import class_weights
+from tunewright.training.loss import class_weights, window_loss
+from tunewright.training.plan import Judged, Plan
+from tunewright.training.validation import log_probabilities, validate, validation_figures
 from tunewright.training.vocabulary import used_tokens_only
 
 if TYPE_CHECKING:
@@ -27,82 +28,19 @@ if TYPE_CHECKING:
     from tunewright.models.classifier import Classifier
 
 TYPICAL_PERCENTILE = 95
-TOKENS_AT_ONCE = 2048
-"""What a CPU computes at once: a batch of 32 × 221 tokens took 2.2 CPU s in pieces of this size, 7.7 s whole."""
-
-DEFAULT_EPOCHS = 3
-LEAST_STEPS = 120
-"""On 598 messages in 8 intents three epochs are 57 steps: accuracy .74 against .91 after 114 (two seeds, MiniLM)."""
 
 
 @dataclass(frozen=True, slots=True)
-class Prepared:
-    """A training that could start now."""
+class Prepared(Plan):
+    """A classifier's training that could start now."""
 
-    recipe: Recipe
-    label_names: tuple[str, ...]
-    tokenizer: Any
-    """A Transformers tokenizer."""
-    model: Any
-    """A Transformers model for sequence classification in fp32, with adapters when asked for."""
-    limit: int
-    """Tokens a text is cut at."""
     train: Encoded
     validation: Encoded
-    batches: Batches
-    padding: Padding
+    label_names: tuple[str, ...]
+    limit: int
+    """Tokens a text is cut at."""
     weights: tuple[float, ...] | None
     """Weight of each class in the loss."""
-    hardware: Hardware
-    _plan: dict[int, list[list[list[int]]]] = field(default_factory=dict, repr=False)
-    """The epoch whose batches were asked for last."""
-
-    @property
-    def weight_bytes(self) -> int:
-        """Bytes of all weights, frozen ones included."""
-        return sum(weight.numel() * weight.element_size() for weight in self.model.parameters())
-
-    @property
-    def steps_per_epoch(self) -> int:
-        """Optimiser steps of an epoch; the last one may gather fewer batches."""
-        return math.ceil(len(self.batches) / self.recipe.training.gradient_accumulation_steps)
-
-    @property
-    def total_steps(self) -> int:
-        """Optimiser steps of the whole training."""
-        return max(1, math.ceil(self.epochs * self.steps_per_epoch))
-
-    @property
-    def epochs(self) -> float:
-        """Passes over the training rows: the recipe's, or enough for small data to be learned at all."""
-        enough = math.ceil(LEAST_STEPS / self.steps_per_epoch)
-        return self.recipe.training.epochs or max(DEFAULT_EPOCHS, enough)
-
-    def window(self, step: int) -> list[list[int]]:
-        """Return the batches of an optimiser step, counted from 1 over all epochs."""
-        epoch, at = divmod(step - 1, self.steps_per_epoch)
-        return self.steps(epoch)[at]
-
-    def steps(self, epoch: int) -> list[list[list[int]]]:
-        """Return the batches of an epoch, counted from 0, step by step."""
-        if epoch not in self._plan:
-            self._plan.clear()
-            self._plan[epoch] = self.batches.steps(epoch)
-        return self._plan[epoch]
-
-    def tokens(self, batch: list[int]) -> tuple[int, int]:
-        """Return useful and computed tokens of a batch, as it is padded and cut here."""
-        lengths = self.train.lengths[batch].tolist()
-        pieces = spans(lengths, self.padding.to_length, tokens=self._tokens_at_once)
-        return sum(lengths), sum((end - start) * width for start, end, width in pieces)
-
-    def pieces(self, batch: Mapping[str, torch.Tensor]) -> Iterator[dict[str, torch.Tensor]]:
-        """Return a batch as it is computed: in pieces on a CPU, whole elsewhere."""
-        return self.padding.pieces(batch, tokens=self._tokens_at_once)
-
-    @property
-    def _tokens_at_once(self) -> int:
-        return TOKENS_AT_ONCE if self.hardware.device == "cpu" else sys.maxsize
 
     @contextmanager
     def computing(self) -> Iterator[None]:
@@ -116,6 +54,33 @@ class Prepared:
             cheaper_kernels(self.model, self.hardware, sample),
         ):
             yield
+
+    def loss(self, model: Any, inputs: dict[str, torch.Tensor], items: torch.Tensor | int) -> torch.Tensor:  # noqa: ANN401
+        """Return the cross-entropy of a batch over the rows of the step."""
+        import torch
+
+        labels = inputs.pop("labels")
+        weights = None if self.weights is None else torch.tensor(self.weights, device=labels.device)
+        return window_loss(model(**inputs)["logits"], labels, items, weights)
+
+    def judge(self, best: float | None) -> Judged:
+        """Measure the validation rows; an epoch within a standard error of the best is as good (journal.py)."""
+        evaluation = self.recipe.evaluation
+        metrics = validate(
+            self.validation.labels,
+            log_probabilities(self),
+            self.label_names,
+            bins=evaluation.calibration_bins,
+        )
+        score: float = getattr(metrics, evaluation.primary_metric)
+        highest = max(score, best or 0.0)
+        return Judged(
+            figures=validation_figures(metrics, self.label_names),
+            score=score,
+            margin=math.sqrt(highest * (1 - highest) / metrics.rows),
+            sentence=f"accuracy {metrics.accuracy:.4f}, F1 {metrics.f1_macro:.4f},"
+            f" loss {metrics.log_loss:.4f} on {metrics.rows} validation rows",
+        )
 
 
 def prepare(

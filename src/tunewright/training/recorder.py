@@ -10,8 +10,15 @@ GivesUp = Callable[[Sequence[Mapping[str, float]]], bool]
 
 
 class Recorder(Protocol):
-    """Anything that takes figures with the optimiser step they belong to (an MLflow run, a list in a test)."""
+    """Anything that takes figures and tables with their optimiser step (an MLflow run, a list in a test)."""
 
     def metrics(self, values: Mapping[str, float], step: int) -> None:
         """Record ``values`` (name to figure) at ``step``, counted from 1."""
+        ...
+
+    def table(self, name: str, rows: Sequence[Mapping[str, str]], step: int) -> None:
+        """Record rows that a person reads, such as answers to some prompts at ``step``; each has the same columns.
+
+        A step that the table has already is left alone, so that a resumed training may tell it again.
+        """
         ...

@@ -19,18 +19,21 @@ from tunewright.training.checkpoints import (
     save_weights,
     seal,
 )
+from tunewright.training.group import whole
 from tunewright.training.journal import Journal, Stopwatch
 from tunewright.training.loss import NonFiniteLossError
 from tunewright.training.memory import MemoryMeter
 from tunewright.training.progress import TrainingProgress
-from tunewright.training.validation import log_probabilities, validate, validation_figures
 
 if TYPE_CHECKING:
     import torch
 
-    from tunewright.training.preparation import Prepared
+    from tunewright.training.checkpoint_store import CheckpointStore
+    from tunewright.training.plan import Plan
     from tunewright.training.recorder import GivesUp, Recorder
 
+SAMPLES = "samples"
+"""Name of the table of answers that the model gives after each epoch."""
 CHECKPOINTS_PER_RUN = 10
 CHECKPOINT_MIN_SECONDS = 30.0
 """Without ``checkpoint_steps``, less work than this isn't worth a checkpoint."""
@@ -42,7 +45,7 @@ CHECKPOINT_MAX_SHARE = 0.03
 class Supervisor:
     """The observer of one training."""
 
-    prepared: Prepared
+    plan: Plan
     recorder: Recorder
     folder: Path
     """Where checkpoints go."""
@@ -55,6 +58,8 @@ class Supervisor:
     """The step that ended last."""
     gives_up: GivesUp | None = None
     """Asked after each epoch but the last."""
+    store: CheckpointStore | None = None
+    """Takes a copy of each sealed checkpoint."""
     _stopwatch: Stopwatch = field(init=False)
     _saving_since: float = field(default_factory=time.monotonic)
     _saved_at: float = field(default_factory=time.monotonic)
@@ -65,25 +70,29 @@ class Supervisor:
     @classmethod
     def begin(
         cls,
-        prepared: Prepared,
+        plan: Plan,
         recorder: Recorder,
         folder: Path,
         checkpoint: Checkpoint | None,
         *,
         gives_up: GivesUp | None = None,
+        store: CheckpointStore | None = None,
     ) -> Supervisor:
         """Start afresh, or go on from a checkpoint with its journal and best weights."""
         journal = Journal.from_dict(checkpoint.record["journal"]) if checkpoint else Journal()
-        progress = TrainingProgress(prepared.total_steps, first_step=checkpoint.step if checkpoint else 0)
+        if not plan.group.is_first:
+            journal.cpu_seconds = 0.0  # counted by the first, and added up
+        progress = TrainingProgress(plan.total_steps, first_step=checkpoint.step if checkpoint else 0)
         supervisor = cls(
-            prepared,
+            plan,
             recorder,
             folder,
             journal,
             progress,
-            MemoryMeter(prepared.weight_bytes),
+            MemoryMeter(plan.weight_bytes),
             step=progress.first_step,
             gives_up=gives_up,
+            store=store,
         )
         journal.replay(recorder)
         if checkpoint and (checkpoint.folder / BEST).is_file():
@@ -92,21 +101,21 @@ class Supervisor:
 
     def start(self) -> None:
         """Begin to count time and memory, and to show progress."""
-        self.meter.reset(self.prepared.hardware.device)
+        self.meter.reset(self.plan.hardware.device)
         self._stopwatch.start()
         self.progress.start()
 
     def step_ended(self, step: int) -> bool:
         """Count the step's rows and tokens; tell whether a checkpoint is wanted."""
         self.step = step
-        for batch in self.prepared.window(step):
-            useful, computed = self.prepared.tokens(batch)
+        for batch in self.plan.window(step):
+            useful, computed = self.plan.tokens(batch)
             self.journal.samples += len(batch)
             self.journal.useful_tokens += useful
             self.journal.padded_tokens += computed
         self.progress.advance(step, self.journal)
-        ends_epoch = step % self.prepared.steps_per_epoch == 0
-        return not ends_epoch and step < self.prepared.total_steps and self._wants_checkpoint(step)
+        ends_epoch = step % self.plan.steps_per_epoch == 0
+        return not ends_epoch and step < self.plan.total_steps and self._wants_checkpoint(step)
 
     def logged(self, step: int, figures: Mapping[str, float]) -> None:
         """Record training figures.
@@ -121,59 +130,68 @@ class Supervisor:
         }
         if not all(math.isfinite(value) for value in kept.values()):
             raise NonFiniteLossError
+        kept |= self.plan.gathered(figures)
         self.progress.loss = kept["train/loss"]
         self.journal.add_log(self.recorder, step, kept)
 
     def epoch_ended(self, step: int, epoch: float) -> tuple[bool, bool]:
         """Validate, keep the weights when they are the best, tell whether to save and whether to stop."""
-        prepared, recipe = self.prepared, self.prepared.recipe
-        values = log_probabilities(prepared)
-        metrics = validate(
-            prepared.validation.labels, values, prepared.label_names, bins=recipe.evaluation.calibration_bins
-        )
-        figures = validation_figures(metrics, prepared.label_names)
-        self.journal.add_epoch(self.recorder, step, epoch, figures)
-        primary: float = getattr(metrics, recipe.evaluation.primary_metric)
-        if self.journal.judge(step, primary, rows=metrics.rows):
-            self.best = trainable_weights(prepared.model)
-        say(
-            f"epoch {epoch:.3g}: accuracy {metrics.accuracy:.4f}, F1 {metrics.f1_macro:.4f},"
-            f" loss {metrics.log_loss:.4f} on {metrics.rows} validation rows"
-        )
+        plan, recipe = self.plan, self.plan.recipe
+        judged = plan.judge(self.journal.best_score)
+        self.journal.add_epoch(self.recorder, step, epoch, judged.figures)
+        if self.journal.judge(step, judged.score, margin=judged.margin):
+            self.best = trainable_weights(plan.model)
+        say(f"epoch {epoch:.3g}: {judged.sentence}")
+        # Some strategies leave no process with a whole model to write with.
+        if plan.group.size == 1 and (rows := plan.samples()):
+            self.recorder.table(SAMPLES, rows, step)
         patience = recipe.training.early_stopping_patience
         stops = bool(patience) and self.journal.epochs_without_gain >= patience
-        if not stops and step < prepared.total_steps and self.gives_up is not None:
-            stops = self.gives_up(self.journal.epochs)
-        self.journal.stopped_early = stops and step < prepared.total_steps
-        ends = stops or step >= prepared.total_steps
+        if not stops and step < plan.total_steps:
+            stops = plan.group.agree(self.gives_up is not None and self.gives_up(self.journal.epochs))
+        self.journal.stopped_early = stops and step < plan.total_steps
+        ends = stops or step >= plan.total_steps
         return not ends and self._wants_checkpoint(step), stops
 
     def saved(self, folder: Path, step: int) -> None:
         """Complete and seal what the Trainer has written, then let old checkpoints go."""
-        if self.best:
-            save_weights(folder / BEST, self.best)
-        seal(folder, step=step, record=self._record())
-        rotate(self.folder, keep=self.prepared.recipe.training.keep_checkpoints)
+        record = self._record()  # by then every process has written its part
+        if self.plan.group.is_first:
+            if self.best:
+                save_weights(folder / BEST, self.best)
+            self._seal(folder, step, record, keep=self.plan.recipe.training.keep_checkpoints)
         self._saved_at = time.monotonic()
 
     def finish(self) -> None:
         """Put the best weights into the model and seal them as the end of the training."""
         self.journal.require_figures()
-        self.restore_best()
-        save_weights(self.folder / FINISHED / BEST, self.best)
-        seal(self.folder / FINISHED, step=self.step, record=self._record())
-        rotate(self.folder, keep=1)
+        record = self._record()
+        if self.plan.group.size == 1:
+            self.restore_best()
+        if self.plan.group.is_first:
+            save_weights(self.folder / FINISHED / BEST, self.best)
+            self._seal(self.folder / FINISHED, self.step, record, keep=1)
 
     def restore_best(self) -> None:
         """Put the best weights into the model."""
-        restore_weights(self.prepared.model, self.best)
+        restore_weights(self.plan.model, self.best)
+
+    def _seal(self, folder: Path, step: int, record: dict[str, Any], *, keep: int) -> None:
+        seal(folder, step=step, record=record)
+        rotate(self.folder, keep=keep)
+        if self.store:
+            self.store.mirror(folder, keep=keep)
 
     def _record(self) -> dict[str, Any]:
+        """Return the journal over all processes: processor time added up, memory of the largest."""
         self._stopwatch.lap()
         self.journal.peak_memory_bytes = max(
-            self.journal.peak_memory_bytes, self.meter.growth(self.prepared.hardware.device)
+            self.journal.peak_memory_bytes, self.meter.growth(self.plan.hardware.device)
         )
-        return {"journal": self.journal.as_dict(), "hardware": self.prepared.hardware.as_dict()}
+        journals = self.plan.group.gather((self.journal.cpu_seconds, self.journal.peak_memory_bytes))
+        seconds, peaks = zip(*journals, strict=True)
+        journal = self.journal.as_dict() | {"cpu_seconds": sum(seconds), "peak_memory_bytes": max(peaks)}
+        return {"journal": journal, "hardware": self.plan.hardware.as_dict()}
 
     def _wants_checkpoint(self, step: int) -> bool:
         """Tell whether a checkpoint is due; when it is, the clock of its cost starts."""
@@ -183,27 +201,22 @@ class Supervisor:
         return due
 
     def _is_checkpoint_due(self, step: int) -> bool:
-        asked = self.prepared.recipe.training.checkpoint_steps
+        asked = self.plan.recipe.training.checkpoint_steps
         if asked is not None:
             return step % asked == 0
         # Whole tenths of the run, at steps that are logged anyway.
-        every = max(1, self.prepared.total_steps // CHECKPOINTS_PER_RUN)
-        every = (
-            -(-every // self.prepared.recipe.training.logging_steps)
-            * self.prepared.recipe.training.logging_steps
-        )
+        every = max(1, self.plan.total_steps // CHECKPOINTS_PER_RUN)
+        every = -(-every // self.plan.recipe.training.logging_steps) * self.plan.recipe.training.logging_steps
+        if step % every and step % self.plan.steps_per_epoch:
+            return False
         cost = self._saved_at - self._saving_since
         waited = time.monotonic() - self._saved_at >= max(CHECKPOINT_MIN_SECONDS, cost / CHECKPOINT_MAX_SHARE)
-        return waited and (step % every == 0 or step % self.prepared.steps_per_epoch == 0)
+        return self.plan.group.agree(waited)
 
 
 def trainable_weights(model: Any) -> dict[str, torch.Tensor]:  # noqa: ANN401
-    """Return copies of the weights that training changes, on the CPU."""
-    return {
-        name: parameter.detach().to("cpu", copy=True)
-        for name, parameter in model.named_parameters()
-        if parameter.requires_grad
-    }
+    """Return copies of the weights that training changes, on the CPU; all processes must ask."""
+    return {name: whole(parameter) for name, parameter in model.named_parameters() if parameter.requires_grad}
 
 
 def restore_weights(model: Any, weights: Mapping[str, torch.Tensor]) -> None:  # noqa: ANN401

@@ -5,15 +5,17 @@ Only what it can't be told through arguments is overridden: which rows make a ba
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
-
-from tunewright.training.loss import WindowLoss
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from tunewright.training.preparation import Prepared
+    from tunewright.training.plan import Plan
+
+IGNORED = -100
+"""The label of what carries no loss."""
 
 
 class Observer(Protocol):
@@ -36,74 +38,107 @@ class Observer(Protocol):
         ...
 
 
-def build_trainer(prepared: Prepared, observer: Observer, folder: Path) -> Any:  # noqa: ANN401
+def build_trainer(plan: Plan, observer: Observer, folder: Path) -> Any:  # noqa: ANN401
     """Return a Trainer that is ready to ``train()``.
 
     Args:
-        prepared: Model, rows, batches and machine.
+        plan: Model, rows, batches and machine.
         observer: What it reports to; nothing else is reported anywhere.
         folder: Where checkpoints go.
     """
-    import torch
     from torch.utils.data import DataLoader
-    from transformers import PrinterCallback, Trainer
+    from transformers import PrinterCallback, Trainer, TrainingArguments
 
-    weights = None
-    if prepared.weights is not None:
-        weights = torch.tensor(prepared.weights, device=prepared.hardware.device)
+    from tunewright.training.launch import together
 
     class BatchedTrainer(Trainer):
         """A Trainer whose batches are ours."""
 
         def get_train_dataloader(self) -> Any:  # noqa: ANN401
             """Return a loader over our batches; a worker process would cost more than it saves."""
+            if plan.group.size > 1:
+                return together.own_loader(plan, self.accelerator.device)
             loader: DataLoader[Any] = DataLoader(
-                prepared.train,  # type: ignore[arg-type]
-                batch_sampler=prepared.batches,
-                collate_fn=prepared.padding,
+                plan.train,  # type: ignore[arg-type]
+                batch_sampler=plan.batches,
+                collate_fn=plan.padding,
             )
             return self.accelerator.prepare(loader)
 
+        def get_batch_samples(self, epoch_iterator: Any, num_batches: int, device: Any) -> Any:  # noqa: ANN401
+            """Let the plan say what a step's mean is over; several processes add theirs up."""
+            batches, counted = super().get_batch_samples(epoch_iterator, num_batches, device)
+            if counted is not None:
+                counted = self.accelerator.reduce(plan.items(batches).to(device))
+            return batches, counted
+
+        def _build_accelerator_args(self, **kwargs: Any) -> dict[str, Any]:  # noqa: ANN401
+            """Tell Accelerate how the processes share the model."""
+            return together.accelerator_arguments(super()._build_accelerator_args(**kwargs), plan.group)
+
+        def create_accelerator_and_postprocess(self) -> None:
+            """Let FSDP2 run on CPUs too."""
+            super().create_accelerator_and_postprocess()
+            together.allow_fsdp_on_cpu(self, plan.group)
+
         def training_step(self, model: Any, inputs: Any, num_items_in_batch: Any = None) -> Any:  # noqa: ANN401
             """Add up the gradients of a batch's pieces: the same step, without leaving the processor's cache."""
-            items = len(inputs["labels"]) if num_items_in_batch is None else num_items_in_batch
-            losses = [
-                super(BatchedTrainer, self).training_step(model, piece, items)
-                for piece in prepared.pieces(inputs)
-            ]
+            counted = num_items_in_batch
+            items = plan.items([inputs]) if counted is None else counted
+            losses = []
+            pieces = list(plan.pieces(inputs))
+            for at, piece in enumerate(pieces, start=1):
+                # Processes may cut their batches into different numbers of pieces: they meet at the last one.
+                with nullcontext() if at == len(pieces) else self.accelerator.no_sync(model):
+                    losses.append(super().training_step(model, piece, items))
             return sum(losses)
 
+        def compute_loss(
+            self,
+            model: Any,  # noqa: ANN401
+            inputs: Any,  # noqa: ANN401
+            return_outputs: bool = False,
+            num_items_in_batch: Any = None,  # noqa: ANN401
+        ) -> Any:  # noqa: ANN401
+            """Let the plan compute the loss; several processes average their gradients, so each gives its share."""
+            loss = plan.loss(model, dict(inputs), num_items_in_batch) * self.accelerator.num_processes
+            return (loss, None) if return_outputs else loss
+
+    settings = TrainingArguments(**arguments(plan, folder))
+    # No DataParallel behind the user's back.
+    settings._n_gpu = min(1, settings.n_gpu)
     trainer = BatchedTrainer(
-        model=prepared.model,
-        args=_arguments(prepared, folder),
-        train_dataset=prepared.train,
-        data_collator=prepared.padding,
-        compute_loss_func=WindowLoss(weights),
-        callbacks=[_callback(observer, prepared)],
+        model=plan.model,
+        args=settings,
+        train_dataset=plan.train,
+        data_collator=plan.padding,
+        compute_loss_func=plan.loss,  # given, so that the Trainer counts the items of a step
+        callbacks=[reporting(observer, plan)],
     )
     trainer.remove_callback(PrinterCallback)
     return trainer
 
 
-def _arguments(prepared: Prepared, folder: Path) -> Any:  # noqa: ANN401
-    """Return the Trainer's arguments for a recipe."""
-    from transformers import TrainingArguments
+def arguments(plan: Plan, folder: Path) -> dict[str, Any]:
+    """Return the Trainer's arguments for a recipe, those that the plan adds included."""
+    from tunewright.training.launch.strategies import trainer_options
 
-    training, hardware = prepared.recipe.training, prepared.hardware
-    arguments = TrainingArguments(
+    training, hardware = plan.recipe.training, plan.hardware
+    return dict(
         output_dir=str(folder),
-        num_train_epochs=prepared.epochs,
-        max_steps=prepared.total_steps,
+        num_train_epochs=plan.epochs,
+        max_steps=plan.total_steps,
         per_device_train_batch_size=training.batch_size,
         gradient_accumulation_steps=training.gradient_accumulation_steps,
         learning_rate=training.learning_rate,
         # A whole number of steps: the Trainer reads a float of 1 or more as steps and below 1 as a share.
-        warmup_steps=round(training.warmup_share * prepared.total_steps),
+        warmup_steps=round(training.warmup_share * plan.total_steps),
         lr_scheduler_type=training.schedule,
         weight_decay=training.weight_decay,
         max_grad_norm=training.max_grad_norm,
         optim="adamw_torch_fused",
-        seed=prepared.recipe.seed,
+        # Dropout differs between processes, as it does between the rows of one.
+        seed=plan.recipe.seed + plan.group.rank,
         use_cpu=hardware.device == "cpu",
         bf16=hardware.precision == "bf16",
         fp16=hardware.precision == "fp16",
@@ -119,13 +154,12 @@ def _arguments(prepared: Prepared, folder: Path) -> Any:  # noqa: ANN401
         remove_unused_columns=False,
         push_to_hub=False,
         skip_memory_metrics=True,
+        **trainer_options(plan.group),
+        **plan.arguments,
     )
-    # No DataParallel behind the user's back.
-    arguments._n_gpu = min(1, arguments.n_gpu)
-    return arguments
 
 
-def _callback(observer: Observer, prepared: Prepared) -> Any:  # noqa: ANN401
+def reporting(observer: Observer, plan: Plan) -> Any:  # noqa: ANN401
     """Return the Trainer's callback that passes what happens on to the observer."""
     from transformers import TrainerCallback
 
@@ -134,7 +168,7 @@ def _callback(observer: Observer, prepared: Prepared) -> Any:  # noqa: ANN401
 
         def on_epoch_begin(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ANN401, ARG002
             """Choose the epoch's batches, also when a resumed epoch begins in the middle."""
-            prepared.batches.set_epoch(state.global_step // prepared.steps_per_epoch)
+            plan.batches.set_epoch(state.global_step // plan.steps_per_epoch)
 
         def on_step_end(self, args: Any, state: Any, control: Any, **_: Any) -> None:  # noqa: ANN401, ARG002
             """Save when it is time; figures are logged first, so that a resumed run logs the same ones."""
