@@ -51,7 +51,7 @@ def resample(
     cells, counts = np.unique(table, axis=0, return_counts=True)
     width = int(table.max()) + 1
     parts: list[list[Resampled]] = [[] for _ in answers]
-    for draw in _draws(counts, samples=samples, seed=seed):
+    for draw in draws(counts, samples=samples, seed=seed):
         for model, found in enumerate(parts):
             found.append(_measure(draw, cells[:, 0], cells[:, 1 + model], width))
     return tuple(
@@ -93,7 +93,7 @@ def calibration_rises(
     order = np.lexsort((bins[1], bins[0], gaps[1], gaps[0]))
     rows = len(order)
     errors = []
-    for draw in _draws(np.ones(rows, dtype=np.int64), samples=samples, seed=seed):
+    for draw in draws(np.ones(rows, dtype=np.int64), samples=samples, seed=seed):
         first, second = (
             np.abs(draw @ _spread(bin_[order], count, gap[order])).sum(axis=1) / rows
             for gap, bin_ in zip(gaps, bins, strict=True)
@@ -102,8 +102,17 @@ def calibration_rises(
     return np.concatenate(errors)
 
 
-def _draws(counts: np.ndarray, *, samples: int, seed: int) -> Iterator[np.ndarray]:
-    """Yield multinomial counts (chunk, cells), ``samples`` lines in all."""
+def draws(counts: np.ndarray, *, samples: int, seed: int) -> Iterator[np.ndarray]:
+    """Yield how often each resample draws each cell.
+
+    Args:
+        counts: Rows in each cell, (cells,).
+        samples: Number of resamples.
+        seed: Makes the draws repeatable.
+
+    Yields:
+        Multinomial counts, int64 (some, cells); ``samples`` lines in all.
+    """
     import numpy as np
 
     generator = np.random.default_rng(seed)

@@ -16,13 +16,21 @@ class Interval(Facts):
     high: float
 
 
-def share(right: int, rows: int, *, confidence: float) -> Interval:
-    """Return a share with Wilson's score interval (1927), which holds at 0 and 1 too."""
+def share(right: float, rows: int, *, confidence: float) -> Interval:
+    """Return a share with Wilson's score interval (1927), which holds at 0 and 1 too.
+
+    Args:
+        right: Rows that count; a half is a row that counts by half, for which the interval is wide enough too.
+        rows: All rows.
+        confidence: Level of the interval.
+    """
     reach = normal_quantile(0.5 + confidence / 2)
     value, weight = right / rows, reach**2 / rows
     centre = (value + weight / 2) / (1 + weight)
     half = reach * math.sqrt(value * (1 - value) / rows + weight / (4 * rows)) / (1 + weight)
-    return Interval(value=value, low=max(0.0, centre - half), high=min(1.0, centre + half))
+    # Rounding must not put the share itself outside.
+    low, high = min(value, centre - half), max(value, centre + half)
+    return Interval(value=value, low=max(0.0, low), high=min(1.0, high))
 
 
 def paired_difference(wins: int, losses: int, rows: int, *, confidence: float) -> Interval:

@@ -14,6 +14,8 @@ from tunewright.support.pages import open_template
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from pydantic import BaseModel
+
     from tunewright.evaluation.report import Report
 
 LEAST_MILLISECONDS = 0.01
@@ -30,9 +32,18 @@ def write_report(report: Report, folder: Path) -> Path:
     Raises:
         TunewrightError: When the folder can't be written.
     """
+    return write_page(folder, report, render(report))
+
+
+def write_page(folder: Path, report: BaseModel, page: str) -> Path:
+    """Write any report as ``report.json`` and its page as ``report.html``; return the page's path.
+
+    Raises:
+        TunewrightError: When the folder can't be written.
+    """
     try:
         write_json(folder / DATA, report.model_dump(mode="json"))
-        write_text(folder / PAGE, render(report))
+        write_text(folder / PAGE, page)
     except OSError as error:
         raise TunewrightError(
             f"can't be written ({error.strerror or error})",
@@ -68,9 +79,9 @@ def render(report: Report) -> str:
         reliability=Markup(reliability_diagram(report.calibration)),  # noqa: S704 - matplotlib escapes texts
         intervals=[Markup(interval_plot(report.models, name)) for name in ("accuracy", "f1_macro")],  # noqa: S704
         lineage=Markup(draw(report.lineage)) if report.lineage else None,  # noqa: S704 - draw escapes texts
-        provenance=_flat(report.figures.get("provenance") or {}),
+        provenance=flat(report.figures.get("provenance") or {}),
         blocks=_blocks(report.figures),
-        settings=_flat(report.recipe),
+        settings=flat(report.recipe),
     )
 
 
@@ -140,10 +151,10 @@ def _blocks(figures: Mapping[str, Any]) -> list[tuple[str, list[tuple[str, str]]
         ("Forecast and outcome", figures.get("forecast")),
         ("Training", rest),
     )
-    return [(title, _flat(values)) for title, values in titled if values]
+    return [(title, flat(values)) for title, values in titled if values]
 
 
-def _flat(values: object, prefix: str = "") -> list[tuple[str, str]]:
+def flat(values: object, prefix: str = "") -> list[tuple[str, str]]:
     """Write nested mappings as pairs of a dotted name and a value for a person."""
     if not isinstance(values, dict):
         shown = ", ".join(map(str, values)) if isinstance(values, list) else figure(values, prefix)
@@ -151,5 +162,5 @@ def _flat(values: object, prefix: str = "") -> list[tuple[str, str]]:
     return [
         pair
         for name, value in values.items()
-        for pair in _flat(value, f"{prefix}.{name}" if prefix else str(name))
+        for pair in flat(value, f"{prefix}.{name}" if prefix else str(name))
     ]

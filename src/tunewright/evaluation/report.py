@@ -160,7 +160,7 @@ def build_report(
             subject, examples, names, others={one.name: one for one in others}, count=config.worst_mistakes
         ),
         history=kept,
-        figures=_plain(figures),
+        figures=plain(figures),
         recipe=recipe.model_dump(mode="json"),
         notes=_notes(measured[subject.name].metrics, config, history, kept),
         lineage=lineage,
@@ -283,8 +283,8 @@ def _finite(entry: Mapping[str, float]) -> dict[str, float]:
     return {name: float(value) for name, value in entry.items() if math.isfinite(value)}
 
 
-def _plain(figures: Mapping[str, object]) -> dict[str, Any]:
+def plain(figures: Mapping[str, object]) -> dict[str, Any]:
     """Turn figures into JSON values; what isn't a number becomes null."""
     text = json.dumps(figures, default=str)
-    plain: dict[str, Any] = json.loads(text, parse_constant=lambda _: None)
-    return plain
+    values: dict[str, Any] = json.loads(text, parse_constant=lambda _: None)
+    return values
