@@ -131,7 +131,7 @@ def make_classifier(tokenizer):
     def made(seed: int = 0, *, adapter: bool = False):
         import torch
 
-        from tunewright.config.schema import Cleaning
+        from tunewright.config.data import Cleaning
         from tunewright.models.classifier import Classifier
 
         model = bert(len(tokenizer), seed)

@@ -175,3 +175,17 @@ def test_figures_are_sent_in_batches(tracking, monkeypatch):
     assert sum(requests) == 1200
     assert len(requests) <= 5
     assert os.environ.get("MLFLOW_RUN_ID") is None
+
+
+def test_a_table_grows_by_steps_and_a_resumed_run_adds_none_twice(tracking):
+    told = [{"prompt": "a", "answer": "b"}]
+    with execution(tracking, "train") as run:
+        run.table("samples", told, 1)
+        run.table("samples", told, 2)
+    with execution(tracking, "train", resume=run.run_id) as again:
+        again.table("samples", told, 2)
+        again.table("samples", [{"prompt": "a", "answer": "c"}], 3)
+    found = tracking.client.load_table(tracking.experiment_id, "samples.json", [run.run_id])
+    assert found[["step", "prompt", "answer"]].to_numpy().tolist() == [
+        [1, "a", "b"], [2, "a", "b"], [3, "a", "c"],
+    ]  # fmt: skip

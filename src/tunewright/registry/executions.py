@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import secrets
+import tempfile
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timezone
@@ -17,7 +18,7 @@ from tunewright.registry.records import MAX_PARAM_CHARACTERS, bounded, cleaned, 
 from tunewright.registry.tracking import PREFIX, Tracking, explained
 from tunewright.support.digests import digest_json
 from tunewright.support.errors import InputError, TunewrightError, nearest
-from tunewright.support.files import write_json, write_text
+from tunewright.support.files import read_json, write_json, write_text
 
 if TYPE_CHECKING:
     from mlflow.entities import Metric
@@ -42,6 +43,7 @@ class Execution:
     parent_run_id: str
     name: str
     _points: list[Metric] = field(default_factory=list, repr=False)
+    _tables: dict[str, set[int]] = field(default_factory=dict, repr=False)
     _flushed_at: float = field(default_factory=time.monotonic, repr=False)
 
     def metrics(self, values: Mapping[str, float], step: int) -> None:
@@ -52,6 +54,17 @@ class Execution:
         self._points += [Metric(name, float(value), now, step) for name, value in values.items()]
         if len(self._points) >= FLUSH_POINTS or time.monotonic() - self._flushed_at >= FLUSH_SECONDS:
             self.flush()
+
+    def table(self, name: str, rows: Sequence[Mapping[str, str]], step: int) -> None:
+        """Add rows to the table ``name``.json, with their training step; a step that it has already stays as it is."""
+        told = self._tables.get(name) or self._steps_of(name)
+        if step in told or not rows:
+            return
+        columns: dict[str, list[Any]] = {"step": [step] * len(rows)}
+        columns |= {column: [row[column] for row in rows] for column in rows[0]}
+        with explained(self.tracking.uri):
+            self.tracking.client.log_table(self.run_id, columns, f"{name}.json")
+        self._tables[name] = told | {step}
 
     def flush(self) -> None:
         """Send the figures that were kept back."""
@@ -137,10 +150,19 @@ class Execution:
                 mend="check that the training step gets this run as its recorder",
             )
 
+    def _steps_of(self, name: str) -> set[int]:
+        """Return the steps that a table of this run has, such as from before a kill."""
+        file = f"{name}.json"
+        with explained(self.tracking.uri), tempfile.TemporaryDirectory() as folder:
+            client = self.tracking.client
+            if file not in {item.path for item in client.list_artifacts(self.run_id)}:
+                return set()
+            found = read_json(Path(client.download_artifacts(self.run_id, file, folder)))
+            at = found["columns"].index("step")
+            return {int(row[at]) for row in found["data"]}
+
     def _write(self, name: str, write: Any) -> None:  # noqa: ANN401
         """Write a small file and hand it to MLflow."""
-        import tempfile
-
         target = Path(name)
         with tempfile.TemporaryDirectory() as folder:
             path = Path(folder) / target.name

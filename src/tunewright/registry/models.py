@@ -7,7 +7,7 @@ import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -26,11 +26,14 @@ if TYPE_CHECKING:
     from tunewright.registry.executions import Execution
 
 Role = Literal["tuned", "base"]
+AnyCertificate = TypeVar("AnyCertificate", bound=BaseModel)
 PROBABILITY_TOLERANCE = 1e-4
+LANGUAGE_TASK = "llm/v1/chat"
+"""The tag ``task`` of language models, and MLflow's word for them; its own default says "agent"."""
 
 
 class LoggedClassifier(BaseModel):
-    """A classifier that lies whole in MLflow; small enough for a step's pointer file."""
+    """A model that lies whole in MLflow; small enough for a step's pointer file."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
@@ -111,7 +114,7 @@ def log_classifier(
             base_weights_sha256=base_sha,
         )
         with explained(run.tracking.uri):
-            return _upload(run, folder, logged, tags or {})
+            return upload(run, folder, logged, tags or {}, model_type="text-classification")
 
 
 def register(
@@ -173,29 +176,58 @@ def load(tracking: Tracking, reference: str = "") -> Classifier:
     uri = resolve(tracking, reference).uri
     with explained(tracking.uri):
         tags = tracking.client.get_logged_model(model_id_of(uri)).tags
+    if tags.get(PREFIX + "task") == LANGUAGE_TASK:
+        raise InputError(
+            "is a language model, no classifier",
+            place=reference or "the champion",
+            mend="ask it with `tunewright ask`",
+        )
     base_folder = None
     if base_uri := tags.get(PREFIX + "base_uri"):
         base_folder = model_folder(tracking, base_uri) / CLASSIFIER_FOLDER
     folder = model_folder(tracking, uri) / CLASSIFIER_FOLDER
     classifier = Classifier.load(folder, base_folder=base_folder)
-    if (recorded := tags.get(PREFIX + "digest")) and classifier.digest() != recorded:
+    require_certified(classifier.digest(), tags, folder)
+    return classifier
+
+
+def require_certified(digest: str, tags: Mapping[str, str], folder: Path) -> None:
+    """Compare the weights of an opened model with those that were logged.
+
+    Args:
+        digest: Of the opened model's weights.
+        tags: Of the logged model.
+        folder: Where it lies, for the error.
+
+    Raises:
+        TunewrightError: When they differ.
+    """
+    if (recorded := tags.get(PREFIX + "digest")) and digest != recorded:
         raise TunewrightError(
             "the weights are not those that were certified",
             place=str(folder),
             mend="restore the folder, or train again: `tunewright run --from train --force`",
         )
-    return classifier
 
 
 def load_certificate(tracking: Tracking, reference: str = "") -> Certificate:
-    """Load the certificate that lies beside a model's weights.
+    """Load the certificate that lies beside a classifier's weights.
+
+    Raises:
+        TunewrightError: When there is none, or it is damaged.
+    """
+    return read_certificate(tracking, reference, Certificate)
+
+
+def read_certificate(tracking: Tracking, reference: str, kind: type[AnyCertificate]) -> AnyCertificate:
+    """Load the certificate of any kind that lies beside a model's weights.
 
     Raises:
         TunewrightError: When there is none, or it is damaged.
     """
     path = model_folder(tracking, resolve(tracking, reference).uri) / CERTIFICATE_FILE
     try:
-        return Certificate.model_validate_json(path.read_text(encoding="utf-8"))
+        return kind.model_validate_json(path.read_text(encoding="utf-8"))
     except (OSError, ValueError) as error:
         raise TunewrightError(
             "the certificate is missing or damaged", place=str(path), mend="train again"
@@ -216,29 +248,29 @@ def _check_package(
         replay(certificate, opened.unwrap_python_model())
     except (MlflowException, ValueError, RuntimeError, OSError, KeyError, TypeError, IndexError) as error:
         first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-        raise _refused(f"plain MLflow can't use it ({first[:200]})") from error
+        raise refused(f"plain MLflow can't use it ({first[:200]})") from error
     for text, expected, label, probability in zip(
         texts, classifier.predict(texts), answers["label"], answers["probability"], strict=True
     ):
         excerpt = repr(text[:40])
         if not math.isfinite(probability) or label not in classifier.label_names:
-            raise _refused(f"query {excerpt} gets the answer {label} with probability {probability}")
+            raise refused(f"query {excerpt} gets the answer {label} with probability {probability}")
         if abs(float(probability) - expected.probability) > PROBABILITY_TOLERANCE:
-            raise _refused(
+            raise refused(
                 f"query {excerpt} gets {label} {probability:.4f}, "
                 f"the classifier says {expected.label} {expected.probability:.4f}"
             )
 
 
-def _refused(fact: str) -> TunewrightError:
+def refused(fact: str) -> TunewrightError:
     """Say that the model isn't logged."""
     return TunewrightError(
         fact, place="validation queries", mend="the model was not logged; nothing was left"
     )
 
 
-def _upload(
-    run: Execution, folder: Path, logged: LoggedClassifier, tags: Mapping[str, object]
+def upload(
+    run: Execution, folder: Path, logged: LoggedClassifier, tags: Mapping[str, object], *, model_type: str
 ) -> LoggedClassifier:
     """Upload a checked package; READY comes last, and a failure takes everything back."""
     from mlflow.entities import LoggedModelOutput
@@ -250,7 +282,7 @@ def _upload(
         name=f"{run.tracking.model_name}-{logged.role}",
         source_run_id=run.run_id,
         tags={**_facts_of(logged), **_tags(tags)},
-        model_type="text-classification",
+        model_type=model_type,
     )
     try:
         description = Model.load(str(folder))

@@ -16,6 +16,8 @@ if TYPE_CHECKING:
     from tunewright.registry.certificate import Certificate
 
 CLASSIFIER_FOLDER = "artifacts/classifier"
+LANGUAGE_FOLDER = "artifacts/model"
+"""Where a language model lies (language_packaging.py)."""
 CERTIFICATE_FILE = "artifacts/certificate.json"
 WEIGHTS = "model.safetensors"
 BATCH_SIZE = 32
@@ -57,11 +59,11 @@ def package(
         write_json(parts / "certificate.json", certificate.model_dump(mode="json"))
         mlflow.pyfunc.save_model(
             path=str(folder),
-            python_model=_file_of("tunewright.registry.pyfunc_model"),
+            python_model=file_of("tunewright.registry.pyfunc_model"),
             artifacts={
                 "classifier": str(parts / "classifier"),
                 "certificate": str(parts / "certificate.json"),
-                "text_cleaning": _file_of("tunewright.data.text_cleaning"),
+                "text_cleaning": file_of("tunewright.data.text_cleaning"),
             },
             signature=_signature(),
             input_example=[probe.text for probe in certificate.probes[:EXAMPLE_ROWS]],
@@ -71,13 +73,17 @@ def package(
 
 
 def requirements(*, adapter: bool) -> list[str]:
-    """List the packages that the model needs, with the exact versions installed here."""
-    names = (*PACKAGES, "peft") if adapter else PACKAGES
+    """List the packages that a classifier needs, with the exact versions installed here."""
+    return versions(*PACKAGES, *(["peft"] if adapter else []))
+
+
+def versions(*names: str) -> list[str]:
+    """Return requirements on the exact versions of packages that are installed here."""
     # A local build such as 2.13.0+cpu is no version that an index serves.
     return [f"{name}=={importlib.metadata.version(name).split('+', 1)[0]}" for name in names]
 
 
-def _file_of(module: str) -> str:
+def file_of(module: str) -> str:
     """Return the path of a module without running it."""
     spec = importlib.util.find_spec(module)
     if spec is None or spec.origin is None:

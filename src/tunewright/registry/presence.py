@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
-from tunewright.registry.packaging import CLASSIFIER_FOLDER
+from tunewright.registry.packaging import CLASSIFIER_FOLDER, LANGUAGE_FOLDER
 from tunewright.registry.server_client import Credentials, ServerClient
 from tunewright.support.errors import TunewrightError
 
@@ -71,7 +71,10 @@ def _is_gone_from_file(database: Path, model_id: str) -> bool:
     location = urlsplit(found[0])
     folder = Path(unquote(location.path))
     return location.scheme == "file" and not (
-        (folder / DESCRIPTION).is_file() and any((folder / CLASSIFIER_FOLDER).glob("*.safetensors"))
+        (folder / DESCRIPTION).is_file()
+        and any(
+            next((folder / kind).glob("*.safetensors"), None) for kind in (CLASSIFIER_FOLDER, LANGUAGE_FOLDER)
+        )
     )
 
 
