@@ -75,7 +75,11 @@ USAGE = [
     ),
     Wrong("init of a project that exists", ("init", "."), ("project already",)),
     Wrong("init with a name without letters", ("init", "___"), ("___", "letter")),
-    Wrong("init with source and demo", ("init", "x", "--demo", "--source", "y"), ("--source and --demo",)),
+    Wrong(
+        "init with source and demo",
+        ("init", "x", "--demo", "--source", "y"),
+        ("--source, --demo and --template",),
+    ),
     Wrong("misspelt key", ("run", "training.learnin_rate=1"), ("learnin_rate", "training.learning_rate")),
     Wrong("misspelt group option", ("run", "training=lroa"), ("lroa", "did you mean 'lora'")),
     Wrong("value of the wrong type", ("run", "training.epochs=many"), ("training.epochs", "'many'")),

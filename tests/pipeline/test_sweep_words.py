@@ -31,7 +31,7 @@ def domain(word: str):
         ("training.epochs=null,2,3.5", Choices((None, 2, 3.5))),
         ("training.lora.target_modules=choice([query],[query,value])", Choices(("[query]", "[query,value]"))),
         ("training=full,lora", Choices(("full", "lora"))),
-        ("training=glob(*)", Choices(("full", "lora"))),
+        ("training=glob(*po)", Choices(("dpo", "grpo", "orpo"))),
         ("model.name=minilm,distilbert", Choices(("minilm", "distilbert"))),
         (f"{BATCH}=range(8,33,8)", Numbers(8, 32, step=8, whole=True)),
         (f"{BATCH}=range(3)", Numbers(0, 2, step=1, whole=True)),

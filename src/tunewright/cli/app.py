@@ -15,10 +15,13 @@ from typer.exceptions import TyperException
 
 from tunewright import __version__
 from tunewright.cli import (
+    ask,
     auth,
     config,
     data,
     doctor,
+    evaluate,
+    importing,
     infer,
     labels,
     models,
@@ -74,6 +77,8 @@ app.command("sweep")(sweep.sweep)
 app.command("trial", hidden=True)(sweep.trial)
 app.command("check")(run.check)
 app.command("predict")(predict.predict)
+app.command("ask")(ask.ask)
+app.command("evaluate")(evaluate.evaluate)
 app.command("infer")(infer.infer)
 app.command("sample")(sample.sample)
 app.add_typer(labels.app, name="labels")
@@ -82,6 +87,7 @@ app.add_typer(models.app, name="models")
 app.command("trace")(trace.trace)
 app.add_typer(notebook.app, name="notebook")
 app.add_typer(config.app, name="config")
+app.command("import")(importing.import_)
 app.command("up")(stack.up)
 app.command("down")(stack.down)
 app.command("status")(stack.status)

@@ -28,10 +28,15 @@ def show(
     if json_:
         emit_json(manifest.model_dump(mode="json"))
         return
+    chat = manifest.source.chat_format
     lines = {
         "source": manifest.source.uri,
-        "rows": f"{manifest.rows:,} read, {manifest.unique:,} distinct texts",
-        "labels": _counts(manifest.labels),
+        "rows": f"{manifest.rows:,} read, {manifest.unique:,} distinct {'texts' if chat is None else 'rows'}",
+        **(
+            {"labels": _counts(manifest.labels)}
+            if chat is None
+            else {"format": chat, "kinds": _counts(manifest.labels)}
+        ),
         "quarantined": _counts(manifest.quarantined),
         "cleaned": _counts(manifest.cleaning),
         "flagged": _counts(manifest.flags),
@@ -55,17 +60,24 @@ def inspect(
     ] = None,
     json_: Json = False,
 ) -> None:
-    """Show how a source would be read, without reading all of it: `tunewright data inspect messages.csv`."""
+    """Show how a source would be read, without reading all of it: `tunewright data inspect messages.csv`.
+
+    Rows of a language model are asked for by what they are for: `tunewright data inspect chats.jsonl training=sft`.
+    """
     from pathlib import Path
 
     from tunewright.config.compose import compose
-    from tunewright.data.sources import inspect as look
+    from tunewright.data.chat.ingesting import inspect_chat
+    from tunewright.data.sources import inspect as inspect_labelled
 
-    facts = look(compose([f"data.source={source}", *(overrides or [])]).data, base_dir=Path.cwd())
+    recipe = compose([f"data.source={source}", *(overrides or [])])
+    look = inspect_chat if recipe.trains_language_model else inspect_labelled
+    facts = look(recipe.data, base_dir=Path.cwd())
     if json_:
         emit_json(facts.model_dump(mode="json"))
         return
-    for name, value in facts.model_dump(exclude={"notes", "files"}).items():
+    columns = set() if facts.chat_format is None else {"text_column", "label_column"}
+    for name, value in facts.model_dump(exclude={"notes", "files", *columns}).items():
         output().print(f"{name:<14} {value!r}", markup=False)
     for note in facts.notes:
         output().print(f"{'note':<14} {note}", markup=False)

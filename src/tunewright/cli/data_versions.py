@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 VERSION = "A commit, run, model version (NAME/3, NAME@champion), digest, or latest."
 KINDS: tuple[Kind, ...] = ("added", "removed", "relabelled")
+LONGEST = 500
+"""Characters of a conversation of which one line is shown."""
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 remote = typer.Typer(no_args_is_help=True, help="Places where data is kept besides this disk.")
@@ -63,11 +65,13 @@ def diff(
         rows = {"rows": {"before": difference.before, "after": difference.after}}
         emit_json({**counts, **rows, "changes": [asdict(each) for kind in KINDS for each in shown[kind]]})
         return
-    words = ", ".join(f"{count:,} {kind}" for kind, count in counts.items())
+    kinds = KINDS if difference.labelled else KINDS[:2]
+    words = ", ".join(f"{counts[kind]:,} {kind}" for kind in kinds)
     output().print(f"{difference.before:,} rows before, {difference.after:,} after: {words}", markup=False)
     for kind in KINDS:
         for each in shown[kind]:
-            output().print(f"{_sign(each)}  {each.text}", markup=False, overflow="ellipsis", no_wrap=True)
+            text = each.text if difference.labelled else " ".join(each.text[:LONGEST].split())
+            output().print(f"{_sign(each)}  {text}", markup=False, overflow="ellipsis", no_wrap=True)
         if counts[kind] > limit:
             output().print(f"   … {counts[kind] - limit:,} more {kind} (--limit)", markup=False)
 

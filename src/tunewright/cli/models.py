@@ -1,15 +1,18 @@
-"""``tunewright models``: list, show, compare, promote, roll back, delete, purge, trace."""
+"""``tunewright models``: list, show, compare, promote, roll back, delete, purge, trace, merge, export."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import typer
 
-from tunewright.cli.opening import open_project
+from tunewright.cli.opening import open_project, project_if_any
 from tunewright.support.console import emit_json, output, say
 
 if TYPE_CHECKING:
+    from tunewright.pipeline.language_exporting import Exported
     from tunewright.registry.tracking import Tracking
 
 app = typer.Typer(
@@ -191,3 +194,48 @@ def _print_facts(facts: dict[str, Any], *, as_json: bool) -> None:
     import yaml
 
     output().print(yaml.safe_dump(facts, sort_keys=False, allow_unicode=True).rstrip(), markup=False)
+
+
+@app.command()
+def merge(
+    model: Model = "",
+    *,
+    to: Annotated[Path, typer.Option(metavar="FOLDER", help="Where to write; must not exist.")],
+    json_: Json = False,
+) -> None:
+    """Fold a language model's adapter into its base, and prove that it answers the same.
+
+    tunewright models merge support/3 --to merged
+    """
+    from tunewright.pipeline.language_exporting import export as write
+
+    recipe, paths = project_if_any()
+    _say_exported(write(model, to, recipe, merge=True, paths=paths), as_json=json_)
+
+
+@app.command()
+def export(
+    model: Model = "",
+    *,
+    to: Annotated[Path, typer.Option(metavar="FOLDER", help="Where to write; must not exist.")],
+    format_: Annotated[
+        Literal["safetensors", "gguf"], typer.Option("--format", help="gguf needs llama.cpp's converter.")
+    ] = "safetensors",
+    json_: Json = False,
+) -> None:
+    """Write a language model as a plain Transformers folder, an adapter as a plain PEFT folder, with its card.
+
+    tunewright models export support/3 --to support-3
+    """
+    from tunewright.pipeline.language_exporting import export as write
+
+    recipe, paths = project_if_any()
+    _say_exported(write(model, to, recipe, merge=False, form=format_, paths=paths), as_json=json_)
+
+
+def _say_exported(found: Exported, *, as_json: bool) -> None:
+    """Say what was written."""
+    if as_json:
+        emit_json({"folder": str(found.folder), "merged": asdict(found.merged) if found.merged else None})
+    else:
+        say(f"written to {found.folder}")

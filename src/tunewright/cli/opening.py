@@ -5,7 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from tunewright.support.errors import InputError
+
 if TYPE_CHECKING:
+    from tunewright.config.schema import Recipe
     from tunewright.pipeline.project import Project
     from tunewright.support.paths import ProjectPaths
 
@@ -19,6 +22,23 @@ def open_project() -> Project:
     from tunewright.pipeline.project import Project
 
     return Project.open()
+
+
+def project_if_any(overrides: Sequence[str] = ()) -> tuple[Recipe, ProjectPaths | None]:
+    """Return the recipe and the paths of the project around the working directory; outside one, the defaults.
+
+    Raises:
+        InputError: For an override that can't be used.
+    """
+    from tunewright.config.compose import compose
+    from tunewright.support.paths import ProjectPaths
+
+    try:
+        ProjectPaths.find()
+    except InputError:
+        return compose(["data=chat", *overrides]), None
+    project = open_project()
+    return (project.compose(overrides) if overrides else project.last_recipe()), project.paths
 
 
 def paths_from_here(overrides: Sequence[str], paths: ProjectPaths) -> list[str]:

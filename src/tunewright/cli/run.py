@@ -105,11 +105,12 @@ def show_outcome(outcome: Outcome) -> None:
     if outcome.metrics is None:
         return
     table = Table(box=None, pad_edge=False)
-    for heading, side in (("", "left"), ("accuracy", "right"), ("F1 macro", "right")):
-        table.add_column(heading, justify=side)  # type: ignore[arg-type]
+    table.add_column("")
+    for heading in outcome.columns.values():
+        table.add_column(heading, justify="right")
     rows = {f"{outcome.model} (tuned)": outcome.metrics, **(outcome.baselines or {})}
     for name, metrics in rows.items():
-        table.add_row(name, f"{metrics['accuracy']:.4f}", f"{metrics['f1_macro']:.4f}")
+        table.add_row(name, *(f"{metrics[column]:.4f}" for column in outcome.columns))
     output().print(table)
     for line in outcome.sentences:
         output().print(line, markup=False)

@@ -15,10 +15,15 @@ QUARANTINE = "data/quarantine.jsonl"
 
 
 def ingest(job: Job) -> None:
-    """Read the source into ``data/interim/rows`` and say how it was read."""
-    from tunewright.data.additions import batches
-    from tunewright.data.ingest import ingest as read
+    """Read the source into ``data/interim/rows`` and say how it was read.
 
+    Whether its rows are a language model's is told by the recipe here, and by what they are in the steps that follow.
+    """
+    from tunewright.data.additions import batches
+    from tunewright.data.chat.ingesting import ingest_chat
+    from tunewright.data.ingest import ingest as ingest_labelled
+
+    read = ingest_chat if job.recipe.trains_language_model else ingest_labelled
     with executing(job, "ingest") as run:
         summary = read(
             job.recipe.data,
@@ -28,8 +33,12 @@ def ingest(job: Job) -> None:
         )
         run.metrics({"rows": summary.rows}, 0)
     facts = summary.facts
-    how = ", ".join(part for part in (facts.format, facts.encoding, f"text in '{facts.text_column}'") if part)
-    say(f"    {summary.rows:,} rows ({how}, label in '{facts.label_column}')")
+    how = [part for part in (facts.format, facts.encoding) if part]
+    if facts.chat_format is None:
+        how = [*how, f"text in '{facts.text_column}'", f"label in '{facts.label_column}'"]
+    else:
+        how = [*how, *(f"{kind} {rows:,}" for kind, rows in summary.labels.items())]
+    say(f"    {summary.rows:,} rows ({', '.join(how)})")
     for note in facts.notes:
         say(f"    note: {note}")
 
@@ -45,6 +54,10 @@ def clean(job: Job) -> None:
         run.metrics({f"changed/{name}": count for name, count in counts.items()}, 0)
     changed = ", ".join(f"{name} {count:,}" for name, count in counts.items() if count)
     say(f"    rows changed: {changed or 'none'}")
+    if job.recipe.trains_language_model and counts["whitespace"]:
+        say(
+            "    note: data.cleaning.whitespace joined the lines of turns; with data=chat they stay as they are"
+        )
 
 
 def validate(job: Job) -> None:

@@ -52,7 +52,7 @@ def decide_about(job: Job, version: int, answers: Predictions) -> dict[str, Any]
     baselines = job.paths.reports / "baselines"
     champion = champion_of(tracking)
     if champion is not None and champion.version == version:
-        return {**_already(registered), "promoted": True}
+        return {**already(registered), "promoted": True}
     incumbent = None
     if champion is not None:
         classifier = _opened(tracking, champion)
@@ -76,7 +76,7 @@ def decide_about(job: Job, version: int, answers: Predictions) -> dict[str, Any]
         "promoted": verdict.decision == "promote",
         "by_source": [each.model_dump(mode="json") for each in by_source(dataset, answers, incumbent)],
     }
-    _record(job, tracking, registered, facts)
+    record_verdict(job, tracking, registered, facts)
     return facts
 
 
@@ -88,7 +88,8 @@ def champion_of(tracking: Tracking) -> Version | None:
     return next((version for version in found if CHAMPION in version.aliases), None)
 
 
-def _already(registered: dict[str, Any]) -> dict[str, Any]:
+def already(registered: dict[str, Any]) -> dict[str, Any]:
+    """Return the verdict on a version that is the champion."""
     name = f"{registered['model']} version {registered['version']}"
     return {
         "model": registered["model"],
@@ -195,7 +196,7 @@ def in_label_order(answers: Predictions, names: tuple[str, ...], wanted: tuple[s
     return replace(answers, log_probabilities=np.stack(columns, axis=1).astype(np.float32))
 
 
-def _record(job: Job, tracking: Tracking, registered: dict[str, Any], facts: dict[str, Any]) -> None:
+def record_verdict(job: Job, tracking: Tracking, registered: dict[str, Any], facts: dict[str, Any]) -> None:
     """Keep the verdict with the challenger's run; promote when it says so."""
     from tunewright.registry.references import find_version
     from tunewright.registry.versions import promote

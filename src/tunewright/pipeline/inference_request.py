@@ -15,7 +15,7 @@ from tunewright.support.errors import InputError
 from tunewright.support.files import read_json
 
 if TYPE_CHECKING:
-    from tunewright.config.schema import Cleaning, DataConfig
+    from tunewright.config.data import Cleaning, DataConfig
     from tunewright.data.columns import Incoming
     from tunewright.pipeline.project import Project
     from tunewright.registry.references import Version
@@ -41,7 +41,7 @@ def request_of(
     project: Project, source: str, overrides: Sequence[str], version: Version, base_dir: Path
 ) -> Request:
     """Put together what is asked, and its identity."""
-    from tunewright.config.schema import DataConfig
+    from tunewright.config.data import DataConfig
 
     told = _reading_options(project, overrides)
     reading = DataConfig.model_validate({**told, "source": source})
@@ -109,7 +109,7 @@ def prepare_texts(
     Raises:
         InputError: When the source can't be found or read, or holds no usable row.
     """
-    from tunewright.config.schema import Cleaning
+    from tunewright.config.data import Cleaning
     from tunewright.registry.models import load
     from tunewright.registry.references import find_version
     from tunewright.registry.tracking import connect

@@ -131,7 +131,7 @@ def _answer(
     prepared: Path | None,
 ) -> AnswerSummary:
     """Take the texts in, ask the model piece by piece, and put the answers in their place."""
-    from tunewright.config.schema import Cleaning
+    from tunewright.config.data import Cleaning
     from tunewright.registry.executions import execution
     from tunewright.registry.models import load
 

@@ -7,8 +7,18 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 from tunewright.data.dataset import Dataset
+from tunewright.pipeline import language_steps
 from tunewright.pipeline.executing import executing
 from tunewright.pipeline.pointers import BASE, CANDIDATE, logged_in
+from tunewright.pipeline.step_facts import (
+    CHECK,
+    base_of,
+    cleaning,
+    data_tags,
+    forecast_score,
+    provenance,
+    tags,
+)
 from tunewright.pipeline.versioning import say_whether_pushed
 from tunewright.support.console import say
 from tunewright.support.files import read_json, write_json, writing_folder
@@ -17,25 +27,25 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tunewright.evaluation.report import Report
-    from tunewright.models.catalogue import Base
     from tunewright.models.classifier import Classifier
     from tunewright.pipeline.job import Job
     from tunewright.registry.certificate import Certificate
-    from tunewright.training.candidate import TrainingFigures
 
-CHECK = "check.json"
 REGISTERED = "registered.json"
 VERDICT = "verdict.json"
 
 
 def check(job: Job) -> None:
     """Refuse a base or tokenizer that doesn't suit the data, and forecast time and memory from three real steps."""
+    if job.recipe.trains_language_model:
+        language_steps.check(job)
+        return
     from tunewright.models.tokenizers import check_tokenizer, load_tokenizer
     from tunewright.training.forecast import forecast
 
     dataset = Dataset.load(job.paths.processed)
-    with executing(job, "check", tags=_tags(dataset)) as run:
-        base = _base(job)
+    with executing(job, "check", tags=tags(dataset)) as run:
+        base = base_of(job)
         texts = dataset.examples("train").texts
         report = check_tokenizer(load_tokenizer(base, job.recipe.model), base, texts, job.recipe.model)
         expected = forecast(dataset, base, job.recipe)
@@ -54,6 +64,9 @@ def check(job: Job) -> None:
 
 def baseline(job: Job) -> None:
     """Score the trivial baselines and the untouched base on the test rows; log the base to MLflow."""
+    if job.recipe.trains_language_model:
+        language_steps.baseline(job)
+        return
     from tunewright.evaluation.baselines import majority, tfidf
 
     dataset = Dataset.load(job.paths.processed)
@@ -75,15 +88,15 @@ def _baseline_of_base(job: Job, dataset: Dataset, folder: Path) -> None:
     from tunewright.models.frozen import fit_head
     from tunewright.registry.models import log_classifier
 
-    with executing(job, "baseline", recipe=job.recipe, tags=_tags(dataset)) as run:
+    with executing(job, "baseline", recipe=job.recipe, tags=tags(dataset)) as run:
         run.log_dataset(dataset)
         head = fit_head(
-            _base(job),
+            base_of(job),
             dataset.examples("train"),
             dataset.label_names,
             job.recipe.model,
             seed=job.recipe.seed,
-            cleaning=_cleaning(job),
+            cleaning=cleaning(job),
         )
         predictions = predict_split(
             head,
@@ -101,6 +114,9 @@ def _baseline_of_base(job: Job, dataset: Dataset, folder: Path) -> None:
 
 def train(job: Job) -> None:
     """Fine-tune, certify, and log the candidate; a killed training goes on from its last checkpoint."""
+    if job.recipe.trains_language_model:
+        language_steps.train(job)
+        return
     from tunewright.registry.lineage import log_lineage
     from tunewright.registry.models import load, log_classifier
     from tunewright.registry.tracking import connect
@@ -109,14 +125,14 @@ def train(job: Job) -> None:
 
     dataset = Dataset.load(job.paths.processed)
     say_whether_pushed(job.recipe, job.paths)
-    base = _base(job)
+    base = base_of(job)
     tracking = connect(job.recipe, job.paths)
     logged_base = logged_in(job.paths, BASE)
     head = load(tracking, logged_base.uri) if job.recipe.training.initial_head == "fitted" else None
     key = identity(dataset, base, job.recipe, head=head)
     attempt = job.paths.checkpoints / f"{key}.json"
     earlier = read_json(attempt)["run_id"] if attempt.is_file() else None
-    with executing(job, "train", recipe=job.recipe, tags=_data_tags(job, dataset), resume=earlier) as run:
+    with executing(job, "train", recipe=job.recipe, tags=data_tags(job, dataset), resume=earlier) as run:
         write_json(attempt, {"run_id": run.run_id})
         run.log_dataset(dataset)
         candidate = fine_tune(
@@ -124,7 +140,7 @@ def train(job: Job) -> None:
         )
         run.require_metrics()
         figures = asdict(candidate.figures)
-        figures["forecast"] = _forecast_score(job, candidate.figures)
+        figures["forecast"] = forecast_score(job, candidate.figures)
         run.json("training.json", {"figures": figures, "history": [dict(each) for each in candidate.history]})
         logged = log_classifier(
             run,
@@ -147,8 +163,11 @@ def train(job: Job) -> None:
 
 def evaluate(job: Job) -> None:
     """Open the candidate as the registry gives it, replay its certificate, and compare it on the test rows."""
+    if job.recipe.trains_language_model:
+        language_steps.evaluate(job)
+        return
     dataset = Dataset.load(job.paths.processed)
-    with executing(job, "evaluate", tags=_tags(dataset)) as run:
+    with executing(job, "evaluate", tags=tags(dataset)) as run:
         report = _compare(job, dataset)
         tuned = next(model.metrics for model in report.models if model.role == "tuned")
         run.metrics({"test/accuracy": tuned.accuracy, "test/f1_macro": tuned.f1_macro}, 0)
@@ -189,7 +208,7 @@ def _compare(job: Job, dataset: Dataset) -> Report:
         [tuned, *others],
         recipe=job.recipe,
         history=pointer["history"],
-        figures={**pointer["figures"], "provenance": _provenance(pointer, dataset)},
+        figures={**pointer["figures"], "provenance": provenance(pointer, dataset)},
         lineage=candidate_lineage(tracking, dataset, pointer),
     )
     with writing_folder(job.paths.reports / "evaluation") as folder:
@@ -206,12 +225,16 @@ def register(job: Job) -> None:
 
     tracking = connect(job.recipe, job.paths)
     report = read_json(job.paths.reports / "evaluation" / "report.json")
-    metrics = {model["role"]: _headline_metrics(model["metrics"]) for model in report["models"]}
+    metrics = (
+        language_steps.headline_metrics(report)
+        if job.recipe.trains_language_model
+        else {model["role"]: _headline_metrics(model["metrics"]) for model in report["models"]}
+    )
     dataset = Dataset.load(job.paths.processed)
     pointers = {"base": logged_in(job.paths, BASE), "tuned": logged_in(job.paths, CANDIDATE)}
     known = {version.uri: version for version in versions_of(tracking, tracking.model_name)}
     versions = {}
-    with executing(job, "register", tags=_tags(dataset)) as run:
+    with executing(job, "register", tags=tags(dataset)) as run:
         for role, logged in pointers.items():
             facts = {"data_digest": dataset.manifest.digest, "metrics": metrics.get(role, {})}
             version = known.get(logged.uri) or make_version(tracking, logged, facts=facts)
@@ -224,11 +247,12 @@ def register(job: Job) -> None:
 
 def promote(job: Job) -> None:
     """Ask the gate, write the verdict down, and move the alias when it says so."""
+    from tunewright.pipeline import gating, language_gating
     from tunewright.pipeline.forgetting import Part, describe
-    from tunewright.pipeline.gating import challenge
 
+    decide = language_gating.challenge if job.recipe.trains_language_model else gating.challenge
     with executing(job, "promote") as run:
-        verdict = challenge(job)
+        verdict = decide(job)
         run.tags(
             {"decision": verdict["decision"], "promoted": verdict["promoted"], "model": verdict["version"]}
         )
@@ -239,29 +263,6 @@ def promote(job: Job) -> None:
         say(f"    {describe(Part.model_validate(part))}")
 
 
-def _base(job: Job) -> Base:
-    from tunewright.models.catalogue import resolve
-
-    return resolve(job.recipe.model, base_dir=job.paths.root)
-
-
-def _cleaning(job: Job) -> dict[str, object]:
-    return job.recipe.data.cleaning.model_dump(mode="json")
-
-
-def _tags(dataset: Dataset) -> dict[str, object]:
-    return {"data_digest": dataset.manifest.digest}
-
-
-def _data_tags(job: Job, dataset: Dataset) -> dict[str, object]:
-    """Name the data set and, where its pointers are committed, the commit."""
-    from tunewright.pipeline.history import find_digest
-    from tunewright.pipeline.repository import Repository
-
-    known = find_digest(Repository(job.paths.root), "split", dataset.manifest.digest)
-    return {**_tags(dataset), **({"data_commit": known.commit} if known else {})}
-
-
 def _certify(job: Job, dataset: Dataset, classifier: Classifier) -> Certificate:
     from tunewright.registry.certificate import choose_probes, record
 
@@ -270,32 +271,9 @@ def _certify(job: Job, dataset: Dataset, classifier: Classifier) -> Certificate:
     return record(classifier, probes, bound=settings.certificate_bound)
 
 
-def _forecast_score(job: Job, figures: TrainingFigures) -> dict[str, Any]:
-    """Hold the forecast of the check against what the training took."""
-    from tunewright.training.forecast import Forecast, score
-
-    expected = Forecast.model_validate(read_json(job.paths.reports / CHECK)["forecast"])
-    scored = score(expected, figures)
-    say(f"    {scored.describe()}")
-    facts: dict[str, Any] = scored.model_dump(mode="json")
-    return facts
-
-
 def _present(job: Job, names: tuple[str, ...]) -> list[str]:
     return [name for name in names if name in job.recipe.evaluation.baselines]
 
 
 def _headline_metrics(metrics: dict[str, Any]) -> dict[str, Any]:
     return {name: metrics[name] for name in ("accuracy", "balanced_accuracy", "f1_macro", "f1", "ece")}
-
-
-def _provenance(pointer: dict[str, Any], dataset: Dataset) -> dict[str, object]:
-    logged = pointer["logged"]
-    return {
-        "model": logged["uri"],
-        "run": logged["run_id"],
-        "weights": logged["digest"],
-        "certificate": logged["certificate"],
-        "base": pointer["base"]["name"],
-        "data": dataset.manifest.digest,
-    }

@@ -7,16 +7,24 @@ import shutil
 import subprocess
 from importlib import resources
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from tunewright.pipeline.project import Project
 from tunewright.support.console import say
-from tunewright.support.errors import InputError, TunewrightError
+from tunewright.support.errors import InputError, TunewrightError, nearest
 from tunewright.support.files import write_text
 from tunewright.support.paths import CONFIG, ProjectPaths
+
+if TYPE_CHECKING:
+    from importlib.resources.abc import Traversable
 
 TEMPLATES = ("notebooks", "jobs")
 """Folders of files that a new project gets."""
 SUFFIXES = (".ipynb", ".yaml")
+PROJECT_CONFIG = "config.yaml"
+ROWS_SUFFIXES = (".jsonl", ".txt")
+NAME_IN_TEMPLATE = "PROJECT_NAME"
+"""Stands in a template's configuration where the new project's name belongs."""
 
 TEMPLATE = """# The project's recipe. `tunewright config show` prints it in full;
 # `tunewright config groups` lists the options.
@@ -48,15 +56,28 @@ IGNORED = """/.tunewright/
 """
 
 
-def create(folder: Path, *, source: str | None = None, demo: bool = False) -> Project:
+def create(
+    folder: Path, *, source: str | None = None, demo: bool = False, template: str | None = None
+) -> Project:
     """Make a project: configuration, ignore rules, git and DVC repositories.
 
+    Args:
+        folder: Becomes the project; its name becomes the project's.
+        source: What to train on.
+        demo: Start with the bundled customer messages, for a classifier.
+        template: Start with a bundled project for a language model (``templates()`` names them).
+
     Raises:
-        InputError: When the folder holds a project already, can't name one, or git is missing.
+        InputError: When the folder holds a project already, can't name one, there is no such template, or git is
+            missing.
     """
     root = folder.resolve()
-    if source and demo:
-        raise InputError("can't be used together", place="--source and --demo", mend="give one of them")
+    if sum(map(bool, (source, demo, template))) > 1:
+        place = "--source, --demo and --template"
+        raise InputError("can't be used together", place=place, mend="give one of them")
+    if template is not None and template not in templates():
+        known = nearest(template, templates()) or f"take one of {', '.join(templates())}"
+        raise InputError("no such template", place=f"--template {template}", mend=known)
     if (root / CONFIG).exists():
         raise InputError("is a tunewright project already", place=str(folder), mend="`cd` into it and run")
     if root.is_file():
@@ -71,10 +92,13 @@ def create(folder: Path, *, source: str | None = None, demo: bool = False) -> Pr
     (root / "data" / "raw").mkdir(parents=True, exist_ok=True)
     if demo:
         source = _copy_demo(root)
-    given = _copy_templates(root)
+    given = _copy_templates(root, only=None if template is None else "jobs")
     _write_ignores(root)
     made = _initialise_repositories(root)
-    write_text(root / CONFIG, TEMPLATE.format(name=name, source=_yaml_word(_from_root(source, root))))
+    if template is None:
+        write_text(root / CONFIG, TEMPLATE.format(name=name, source=_yaml_word(_from_root(source, root))))
+    else:
+        given += _copy_project(root, template, name)
     if made:
         _commit_start(root, given)
     return Project(ProjectPaths(root))
@@ -88,14 +112,42 @@ def _copy_demo(root: Path) -> str:
     return "data/raw/messages.csv"
 
 
-def _copy_templates(root: Path) -> list[str]:
+def templates() -> list[str]:
+    """Return the names of the bundled projects for language models."""
+    return sorted(each.name for each in _projects().iterdir() if each.joinpath(PROJECT_CONFIG).is_file())
+
+
+def _projects() -> Traversable:
+    return resources.files("tunewright") / "templates" / "projects"
+
+
+def _copy_project(root: Path, template: str, name: str) -> list[str]:
+    """Give the project a template's configuration, its rows (below ``data/raw``) and its other files.
+
+    Returns:
+        The paths of those that git keeps.
+    """
+    made = []
+    for given in (_projects() / template).iterdir():
+        text = given.read_text(encoding="utf-8")
+        if given.name == PROJECT_CONFIG:
+            write_text(root / CONFIG, text.replace(NAME_IN_TEMPLATE, name))
+            continue
+        target = root / ("data/raw" if given.name.endswith(ROWS_SUFFIXES) else "") / given.name
+        if not target.exists():
+            write_text(target, text)
+            made += [given.name] if target.parent == root else []
+    return made
+
+
+def _copy_templates(root: Path, *, only: str | None = None) -> list[str]:
     """Give the project its first notebooks and job configurations; what stands there already stays.
 
     Returns:
         The paths of those that were given.
     """
     made = []
-    for folder in TEMPLATES:
+    for folder in (only,) if only else TEMPLATES:
         for given in (resources.files("tunewright") / "templates" / folder).iterdir():
             target = root / folder / given.name
             if target.suffix in SUFFIXES and not target.exists():

@@ -55,7 +55,7 @@ READING = tuple(
     f"data.{key}"
     for key in (
         "source", "format", "encoding", "delimiter", "quoting", "header", "text_column", "label_column",
-        "json_field", "hub_config", "hub_split", "revision", "max_rows", "shard_rows",
+        "json_field", "hub_config", "hub_split", "revision", "max_rows", "shard_rows", "chat_format", "system",
     )
 )  # fmt: skip
 RECORDING = (
@@ -84,7 +84,7 @@ STEPS: tuple[Step, ...] = (
         name="ingest",
         summary="read the source into parquet shards",
         function="tunewright.pipeline.data_steps:ingest",
-        params=READING,
+        params=(*READING, "training.objective"),
         takes=(SOURCE,),
         may_take=(LABELLED,),
         cached=("data/interim/rows",),
@@ -132,6 +132,9 @@ STEPS: tuple[Step, ...] = (
             "data.cleaning",
             "evaluation.baselines",
             "evaluation.latency_samples",
+            "evaluation.generation",
+            "training.objective",
+            "training.loss_on",
             *RECORDING,
             "seed",
         ),
@@ -150,7 +153,7 @@ STEPS: tuple[Step, ...] = (
         name="evaluate",
         summary="compare the candidate with the baselines on the frozen test rows",
         function="tunewright.pipeline.model_steps:evaluate",
-        params=(*JUDGING, "seed"),
+        params=(*JUDGING, "evaluation.generation", "training.objective", "seed"),
         takes=(DATA, BASELINES, "models/candidate.json"),
         plain=("reports/evaluation",),
         version=2,
@@ -159,7 +162,7 @@ STEPS: tuple[Step, ...] = (
         name="register",
         summary="register base and candidate as model versions",
         function="tunewright.pipeline.model_steps:register",
-        params=("registry", "project"),
+        params=("registry", "project", "training.objective"),
         takes=("models/base.json", "models/candidate.json", "reports/evaluation"),
         plain=("models/registered.json",),
         recalled=False,
@@ -168,7 +171,7 @@ STEPS: tuple[Step, ...] = (
         name="promote",
         summary="let the gate decide between challenger and champion",
         function="tunewright.pipeline.model_steps:promote",
-        params=("evaluation.gate", "registry", "project"),
+        params=("evaluation.gate", "evaluation.generation", "training.objective", "registry", "project"),
         takes=(DATA, "reports/evaluation", BASELINES, "models/registered.json"),
         plain=("reports/verdict.json",),
         recalled=False,

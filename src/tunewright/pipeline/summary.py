@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from tunewright.pipeline.headline import columns
 from tunewright.support.files import read_json
 
 if TYPE_CHECKING:
@@ -28,9 +29,12 @@ class Outcome:
     version: int | None = None
     promoted: bool | None = None
     metrics: dict[str, Any] | None = None
-    """``accuracy``, ``f1_macro`` and ``f1`` by label name, on the frozen test rows."""
+    """On the frozen test rows: of a classifier ``accuracy``, ``f1_macro`` and ``f1`` by label name, of a language
+    model ``exact_match``, ``token_f1`` and the like."""
     baselines: dict[str, dict[str, Any]] | None = None
     """The same, by baseline."""
+    columns: dict[str, str] = field(default_factory=dict)
+    """The figures that a table shows, with their headings."""
     report: str | None = None
     sentences: tuple[str, ...] = ()
     """What the report and the gate say in words."""
@@ -57,7 +61,9 @@ def summarise(
     if not ran_all or any(step.state.startswith("would") for step in steps):
         return Outcome(steps=steps, seconds=seconds, model=recipe.model_name)
     report, registered, verdict = (read_json(paths.root / name) for name in (REPORT, REGISTERED, VERDICT))
-    figures = {model["name"]: _figures(model["metrics"]) for model in report["models"]}
+    shown = columns(report)
+    names = (*shown, "f1") if "accuracy" in shown else tuple(shown)
+    figures = {model["name"]: {name: model["metrics"][name] for name in names} for model in report["models"]}
     tuned = next(model["name"] for model in report["models"] if model["role"] == "tuned")
     return Outcome(
         steps=steps,
@@ -65,12 +71,9 @@ def summarise(
         model=recipe.model_name,
         version=registered["version"],
         promoted=verdict["promoted"],
+        columns=shown,
         metrics=figures.pop(tuned),
         baselines=figures,
         report=str(paths.root / PAGE),
         sentences=(report["headline"], verdict["summary"]),
     )
-
-
-def _figures(metrics: dict[str, Any]) -> dict[str, Any]:
-    return {name: metrics[name] for name in ("accuracy", "f1_macro", "f1")}

@@ -60,14 +60,19 @@ class VersionedData:
         return data_versions.manifest(self._find(words), self.paths)
 
     def diff(self, before: str, after: str) -> Difference:
-        """Compare the rows of two versions, as they were read from the source."""
+        """Compare the rows of two versions, as they were read from the source.
+
+        Rows of a language model are compared whole where both versions hold such rows, else by what they say.
+        """
+        from tunewright.data.chat.stored import says_conversations
         from tunewright.data.difference import compare
 
-        sides = []
+        sides, summaries = [], []
         for words in (before, after):
             files = data_versions.files(self._find(words), READ, self.paths)
             sides.append([path for name, path in sorted(files.items()) if name.endswith(".parquet")])
-        return compare(*sides)
+            summaries.append(files["source.json"])
+        return compare(*sides, conversations=all(map(says_conversations, summaries)))
 
     def restore(self, words: str, *, force: bool = False) -> restoring.Restored:
         """Bring a version's data back, prove it by its digest, and hold it until ``release``."""

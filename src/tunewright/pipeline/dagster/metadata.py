@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import dagster as dg
 
 from tunewright.pipeline.executing import last_execution
+from tunewright.pipeline.headline import columns
 from tunewright.support.files import read_json
 
 if TYPE_CHECKING:
@@ -106,11 +107,13 @@ def _train(root: Path) -> Entries:
 
 def _evaluate(root: Path) -> Entries:
     report = read_json(root / "reports/evaluation/report.json")
+    shown = columns(report)
     rows = [
-        f"| {model['name']} | {model['metrics']['accuracy']:.4f} | {model['metrics']['f1_macro']:.4f} |"
+        " | ".join(["", model["name"], *(f"{model['metrics'][name]:.4f}" for name in shown), ""])
         for model in report["models"]
     ]
-    table = "\n".join(["| model | accuracy | F1 macro |", "|---|---|---|", *rows])
+    heads = " | ".join(["", "model", *shown.values(), ""])
+    table = "\n".join([heads, "|" + "---|" * (len(shown) + 1), *rows])
     return {"headline": report["headline"], "comparison": dg.MetadataValue.md(table)}
 
 
