@@ -67,7 +67,33 @@ def names_for(page: str, project: Path) -> dict[str, object]:
         return {
             "recipe": recipe, "dataset": dataset, "classifier": classifier, "others": others, "folder": folder,
         }  # fmt: skip
+    if page == "docs/preference-tuning.md":
+        return names_of_a_scorer(project)
     return {}
+
+
+def names_of_a_scorer(project: Path) -> dict[str, object]:
+    """Save a small reward model where the page opens it, and return rows and preferences."""
+    from tunewright.config.language import NewModel
+    from tunewright.data.chat.rows import ChatRow, Message
+    from tunewright.models.chat.tokenizer import open_chat_tokenizer
+    from tunewright.models.language.fresh import fresh_model, fresh_tokenizer, save_fresh
+    from tunewright.models.language.reward import RewardModel, load_scorer
+
+    plain = project.parent / "plain"
+    new = NewModel(vocabulary=300, hidden_size=16, layers=1, heads=2)
+    tokenizer = fresh_tokenizer(["A question and an answer."], vocabulary=300, context=64)
+    save_fresh(plain, tokenizer, fresh_model(tokenizer, new, seed=1))
+    chat = open_chat_tokenizer(plain)
+    RewardModel(chat, load_scorer(plain, chat, seed=1), max_length=64, method="full").save(project / "scorer")
+    asked, good, bad = (
+        Message(role="user", content="Hi?"),
+        *(Message(role="assistant", content=each) for each in "yn"),
+    )
+    return {
+        "rows": [ChatRow(kind="conversation", messages=(asked, good))],
+        "preferences": [ChatRow(kind="preference", messages=(asked,), chosen=(good,), rejected=(bad,))],
+    }
 
 
 @pytest.mark.slow
