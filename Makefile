@@ -2,7 +2,7 @@
 BIN := .venv/bin
 ROOT := $(CURDIR)
 
-.PHONY: help setup demo test lint bench clean
+.PHONY: help setup demo demo-llm test lint bench clean
 
 help: ## say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -14,6 +14,15 @@ demo: setup ## run the main job on bundled data: from raw messages to a promoted
 	@test -f demo/configs/config.yaml || $(BIN)/tunewright init demo --demo
 	@cd demo && "$(ROOT)/$(BIN)/tunewright" run
 	@cd demo && "$(ROOT)/$(BIN)/tunewright" predict "where is my parcel, it should have come on monday" "you charged me twice!!"
+
+demo-llm: setup ## a language model from nothing: pre-train, fine-tune with LoRA, compare, register, ask
+	@test -f demo-llm/base/configs/config.yaml || $(BIN)/tunewright init demo-llm/base --template pretrain
+	@cd demo-llm/base && "$(ROOT)/$(BIN)/tunewright" run
+	@cd demo-llm/base && { test -d model || "$(ROOT)/$(BIN)/tunewright" models export --to model; }
+	@test -f demo-llm/extract/configs/config.yaml || $(BIN)/tunewright init demo-llm/extract --template extract
+	@cd demo-llm/extract && "$(ROOT)/$(BIN)/tunewright" run
+	@cd demo-llm/extract && "$(ROOT)/$(BIN)/tunewright" evaluate "$$(basename "$$PWD")" data/raw/unseen.jsonl
+	@cd demo-llm/extract && "$(ROOT)/$(BIN)/tunewright" ask "Hello, order 4471-A never came. I bought the red kettle on 3 March."
 
 test: setup ## pass the tests
 	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term $(PYTEST)

@@ -21,7 +21,7 @@ SEEDS = {"seen": 1, "unseen": 2}
 FILES = {"seen": "messages.jsonl", "unseen": "unseen.jsonl"}
 ROWS_A_PATTERN = 11
 OPTIONAL_SHARE = 0.6
-TYPO_SHARE, LOWER_SHARE, LINE_SHARE = 0.2, 0.12, 0.15
+TYPO_SHARE, LOWER_SHARE, LINE_SHARE = 0.1, 0.06, 0.15
 """Messages with a typo or two, all in small letters, with line breaks around the middle part."""
 UNSEEN_THINGS_SHARE = 0.3
 FIELDS = {"order_id": ("id",), "product": ("product",), "date": ("on", "by", "day")}

@@ -23,9 +23,9 @@ SEEDS = {TRAIN: 3, HELD_OUT: 4}
 CHARACTERS = {TRAIN: 1_300_000, HELD_OUT: 24_000}
 KINDS = (
     ("mail", 0.46),
-    ("dictation", 0.14),
-    ("letter", 0.10),
-    ("dialogue", 0.14),
+    ("dictation", 0.20),
+    ("letter", 0.08),
+    ("dialogue", 0.10),
     ("note", 0.04),
     ("description", 0.03),
     ("list", 0.05),
@@ -33,10 +33,29 @@ KINDS = (
 )
 """Shares of the kinds of documents."""
 ID = re.compile(r"TW-\d{5}|\d{4}-[A-Z]", re.IGNORECASE)
-OPTIONAL_SHARE, FILLER_SHARE, LOWER_SHARE, QUOTED_SHARE = 0.6, 0.4, 0.1, 0.6
-"""Of a mail's parts in brackets, mails with a sentence about nothing, in small letters, slips with quotation marks."""
+OPTIONAL_SHARE, FILLER_SHARE, LOWER_SHARE, QUOTED_SHARE = 0.6, 0.4, 0.15, 0.6
+"""Of a mail's parts in brackets, mails with a sentence about nothing, mails and dictations in small letters, slips with
+quotation marks."""
 NEW_THINGS_SHARE = 0.1
 """Products that the customer messages learned from don't name."""
+JUMBLED_SHARE = 0.5
+"""Dictations of words and numbers without any sense, where nothing but copying helps."""
+ITEMS = (5, 14)
+"""How many of them, from and to."""
+ITEM_SLOTS = (
+    "id",
+    "date",
+    "code",
+    "price",
+    "phone",
+    "count",
+    "shelf",
+    "product",
+    "name",
+    "family",
+    "town",
+    "material",
+)
 
 
 def main() -> None:
@@ -124,9 +143,12 @@ def _mail(world: World, parts: dict[str, Any]) -> str:
 def _dictation(world: World, parts: dict[str, Any]) -> str:
     """Return lines, and the same lines once or twice more: what a small model learns to copy from."""
     pool, people = parts["dictation"], {}
-    chosen = world.shuffled(pool["lines"])[: world.number(1, 4)]
-    lines = [world.fill(each) for each in chosen]
-    return "\n".join("\n".join([world.fill(head, people), *lines]) for head in world.choose(pool["heads"]))
+    if world.chance(JUMBLED_SHARE):
+        lines = [" ".join(world.value(world.choose(ITEM_SLOTS))[1] for _ in range(world.number(*ITEMS)))]
+    else:
+        lines = [world.fill(each) for each in world.shuffled(pool["lines"])[: world.number(1, 4)]]
+    text = "\n".join("\n".join([world.fill(head, people), *lines]) for head in world.choose(pool["heads"]))
+    return text.lower() if world.chance(LOWER_SHARE) else text
 
 
 def _letter(world: World, parts: dict[str, Any]) -> str:

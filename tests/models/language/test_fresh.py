@@ -64,6 +64,12 @@ def test_each_digit_is_a_token(tokenizer, number):
     assert digits == list(str(number))
 
 
+def test_a_word_is_the_same_tokens_wherever_it_stands(tokenizer):
+    word = tokenizer("parcel")["input_ids"]
+    for before in (" ", '"', "\n", "(", "  "):
+        assert tokenizer(f"the{before}parcel")["input_ids"][-len(word) :] == word
+
+
 def test_the_same_texts_give_the_same_tokenizer(texts, tokenizer):
     again = fresh_tokenizer(iter(texts), vocabulary=600, context=256)
     first, second = (digest_bytes(each.backend_tokenizer.to_str().encode()) for each in (tokenizer, again))

@@ -26,6 +26,9 @@ FEED_FORWARD_SHARE = 8 / 3
 """Three matrices of this width hold as many weights as the usual two of four times the width (arXiv:2002.05202)."""
 FEED_FORWARD_STEP = 32
 """Widths that processors multiply well."""
+PIECES = r"\d|[\p{L}\p{M}]+|\s+|[^\s\p{L}\p{M}\d]+"
+"""What no token reaches beyond: a digit, a word, spaces, other signs. A word is the same tokens behind a space as
+behind a quotation mark, so that heads which copy what they read need not learn both."""
 CHAT_TEMPLATE = (
     "{% for message in messages %}"
     "{{ '<|im_start|>' + message['role'] + '\n' }}"
@@ -42,7 +45,8 @@ CHAT_TEMPLATE = (
 def fresh_tokenizer(texts: Iterable[str], *, vocabulary: int, context: int) -> PreTrainedTokenizerFast:
     """Train a byte-level BPE tokenizer (arXiv:1508.07909, on bytes as in GPT-2) that reads any text back exactly.
 
-    Each digit is a token of its own, so that a number that never occurred is copied as easily as one that did.
+    Each digit is a token of its own, so that a number that never occurred is copied as easily as one that did, and
+    a space is never part of a word's tokens (``PIECES``).
     A turn's end, ``<|im_end|>``, also ends a plain text: so pre-training teaches the stop token that answers need.
     Nothing is put before a text. The same texts in the same order give the same tokenizer.
 
@@ -76,7 +80,10 @@ def fresh_tokenizer(texts: Iterable[str], *, vocabulary: int, context: int) -> P
     special = [AddedToken(token, special=True, normalized=False) for token in SPECIAL]
     learned = Tokenizer(models.BPE())
     learned.pre_tokenizer = pre_tokenizers.Sequence(
-        [pre_tokenizers.Split(Regex(r"\d"), "isolated"), pre_tokenizers.ByteLevel(add_prefix_space=False)]
+        [
+            pre_tokenizers.Split(Regex(PIECES), "isolated"),
+            pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=False),
+        ]
     )
     learned.post_processor = processors.ByteLevel(trim_offsets=False)
     learned.decoder = decoders.ByteLevel()
