@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from tunewright.data.chat.rows import ChatRow, Message
 from tunewright.pipeline.language_opening import open_language_model
 from tunewright.support.digests import digest_json
+from tunewright.support.errors import InputError
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -40,7 +41,7 @@ def ask(
     """Ask a language model, each of the words on its own.
 
     Raises:
-        InputError: When the reference names no language model.
+        InputError: When the reference names no language model, or a question leaves no room for an answer.
     """
     model = open_language_model(reference, recipe, paths=paths)
     is_plain = question.plain or model.chat.template is None
@@ -51,7 +52,15 @@ def ask(
         else ChatRow(kind="conversation", messages=(*system, Message(role="user", content=each)))
         for each in words
     ]
-    return model.write(rows, max_new_tokens=question.max_new_tokens)
+    written = model.write(rows, max_new_tokens=question.max_new_tokens)
+    for number, (row, answer) in enumerate(zip(rows, written, strict=True), start=1):
+        if not answer.tokens:
+            raise InputError(
+                f"has {len(model.prompt(row).ids):,} tokens as the model reads it, of {model.max_length:,} at most",
+                place=f"question {number}",
+                mend="ask a shorter one, or train with a larger model.max_length",
+            )
+    return written
 
 
 def evaluate(

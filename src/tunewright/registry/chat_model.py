@@ -62,15 +62,23 @@ class LanguageModel(ChatModel):
         temperature: float | None = None,
         top_p: float | None = None,
     ) -> list[int]:
-        """Go on from token ids; the stop token is the last one returned, where one was reached."""
+        """Go on from token ids; the stop token is the last one returned, where one was reached.
+
+        Raises:
+            ValueError: When the prompt leaves no room for an answer.
+        """
         import torch
         from transformers import GenerationConfig
+
+        room = self.max_length - len(ids)
+        if room < 1:
+            raise ValueError(f"the conversation has {len(ids)} tokens and the model reads {self.max_length}")
 
         sampled = bool(temperature)
         make: Any = GenerationConfig
         settings = make(
             do_sample=sampled,
-            max_new_tokens=max_new_tokens,
+            max_new_tokens=min(max_new_tokens, room),
             eos_token_id=self.stop_ids or None,
             pad_token_id=self.tokenizer.pad_token_id,
             repetition_penalty=1.0,
@@ -78,7 +86,7 @@ class LanguageModel(ChatModel):
             top_p=top_p if sampled and top_p else 1.0,
             top_k=0 if sampled else 50,
         )
-        inputs = torch.tensor([ids[-max(1, self.max_length - max_new_tokens) :]], device=self.model.device)
+        inputs = torch.tensor([ids], device=self.model.device)
         with torch.inference_mode():
             found = self.model.generate(
                 input_ids=inputs, attention_mask=torch.ones_like(inputs), generation_config=settings

@@ -170,8 +170,9 @@ class Opened:
             pad_id=setup.pad_id,
             max_new_tokens=max_new_tokens,
             batch_size=batch_size,
+            max_length=self.inner.max_length,
         )
-        if prompts:
+        if found and found[0]:
             found[0] = self.inner.write(list(prompts[0]), max_new_tokens=max_new_tokens)
         return found
 

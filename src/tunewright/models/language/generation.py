@@ -24,8 +24,11 @@ def write_ids(
     pad_id: int,
     max_new_tokens: int,
     batch_size: int,
+    max_length: int | None = None,
 ) -> list[list[int]]:
     """Let a causal model go on from prompts, each token the most probable one.
+
+    A prompt is never cut. One that leaves no room within ``max_length`` gets no token.
 
     Args:
         model: A Transformers causal model; its mode is put back afterwards.
@@ -34,18 +37,43 @@ def write_ids(
         pad_id: Fills short prompts up on the left; it is masked.
         max_new_tokens: Tokens an answer, at most.
         batch_size: Prompts at once; those of similar length go together.
+        max_length: Tokens of prompt and answer together, at most; ``None`` sets no bound.
 
     Returns:
         New tokens for each prompt, in the order of the prompts.
     """
     import torch
+
+    found: list[list[int]] = [[] for _ in prompts]
+
+    def room(row: int) -> int:
+        left = max_new_tokens - len(found[row])
+        return left if max_length is None else min(left, max_length - len(prompts[row]) - len(found[row]))
+
+    with evaluating(model), exact_matmul(), torch.inference_mode():
+        going = [row for row in range(len(prompts)) if room(row) > 0]
+        while going:
+            read = [[*prompts[row], *found[row]] for row in going]
+            for batch in _batches([len(ids) for ids in read], batch_size):
+                # The row with the least room ends the batch: no row may reach beyond what the model reads.
+                settings = _greedy(stop_ids, pad_id, min(room(going[at]) for at in batch))
+                ids, mask = _left_padded([read[at] for at in batch], pad_id, model.device)
+                new = model.generate(input_ids=ids, attention_mask=mask, generation_config=settings)
+                for at, tokens in zip(batch, new[:, ids.shape[1] :].tolist(), strict=True):
+                    found[going[at]] += _until_stop(tokens, stop_ids)
+            going = [row for row in going if found[row][-1] not in stop_ids and room(row) > 0]
+    return found
+
+
+def _greedy(stop_ids: Sequence[int], pad_id: int, new_tokens: int) -> Any:  # noqa: ANN401
+    """Return settings that take the most probable token each time."""
     from transformers import GenerationConfig
 
     make: Any = GenerationConfig
-    settings = make(
+    return make(
         do_sample=False,
         num_beams=1,
-        max_new_tokens=max_new_tokens,
+        max_new_tokens=new_tokens,
         eos_token_id=list(stop_ids) or None,
         pad_token_id=pad_id,
         # The model's own file may ask for penalties, which would make other answers than the greedy ones.
@@ -55,14 +83,6 @@ def write_ids(
         top_p=1.0,
         top_k=50,
     )
-    found: list[list[int]] = [[] for _ in prompts]
-    with evaluating(model), exact_matmul(), torch.inference_mode():
-        for rows in _batches([len(ids) for ids in prompts], batch_size):
-            ids, mask = _left_padded([prompts[row] for row in rows], pad_id, model.device)
-            new = model.generate(input_ids=ids, attention_mask=mask, generation_config=settings)
-            for row, tokens in zip(rows, new[:, ids.shape[1] :].tolist(), strict=True):
-                found[row] = _until_stop(tokens, stop_ids)
-    return found
 
 
 def log_likelihoods(

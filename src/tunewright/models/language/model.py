@@ -92,12 +92,16 @@ class LanguageModel:
     def write(
         self, rows: Sequence[ChatRow], *, max_new_tokens: int = 256, batch_size: int = 16
     ) -> list[Written]:
-        """Answer each row's prompt greedily; a prompt that is too long is read from its end."""
+        """Answer each row's prompt greedily.
+
+        Prompt and answer together have ``max_length`` tokens at most: where the prompt alone has as many, the answer
+        is empty and unfinished.
+
+        Raises:
+            RefusedRowError: When the template refuses a row.
+        """
         prompts = [self.prompt(row).ids for row in rows]
-        room = max(1, self.max_length - max_new_tokens)
-        written = self.write_ids(
-            [ids[-room:] for ids in prompts], max_new_tokens=max_new_tokens, batch_size=batch_size
-        )
+        written = self.write_ids(prompts, max_new_tokens=max_new_tokens, batch_size=batch_size)
         return [self._written(ids) for ids in written]
 
     def write_ids(
@@ -112,6 +116,7 @@ class LanguageModel:
             pad_id=setup.pad_id,
             max_new_tokens=max_new_tokens,
             batch_size=batch_size,
+            max_length=self.max_length,
         )
 
     def losses(self, rows: Sequence[ChatRow], *, batch_size: int = 16) -> list[tuple[float, int]]:

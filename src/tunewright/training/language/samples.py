@@ -30,22 +30,22 @@ def written_samples(
         model: A causal model.
         chat: Its tokenizer.
         rows: Whose prompts are answered.
-        limit: Tokens that prompt and answer may have together; a prompt is read from its end.
+        limit: Tokens that prompt and answer may have together; a prompt with as many isn't answered.
 
     Returns:
         A row each: ``prompt``, ``answer`` and ``reference``, what the row has in the answer's place.
     """
     if not rows:
         return []
-    tokens = min(SAMPLE_TOKENS, max(1, limit // 2))
     prompts = [prompt_of(row, chat) for row in rows]
     answers = write_ids(
         model,
-        [prompt.ids[-(limit - tokens) :] for prompt in prompts],
+        [prompt.ids for prompt in prompts],
         stop_ids=chat.setup.stop_ids,
         pad_id=chat.setup.pad_id,
-        max_new_tokens=tokens,
+        max_new_tokens=SAMPLE_TOKENS,
         batch_size=len(rows),
+        max_length=limit,
     )
     return [
         {
