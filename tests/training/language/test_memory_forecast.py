@@ -51,6 +51,7 @@ def test_long_validation_rows_count(long_recipe, tmp_path):
 TRAIN = """
 import json, sys
 from pathlib import Path
+from tunewright.config.schema import Recipe
 from tunewright.data.chat.rows import ChatRow
 from tunewright.models.catalogue import resolve
 from tunewright.training.forecast import forecast_of
@@ -59,26 +60,23 @@ from tunewright.training.language.sft import ChatData
 
 class Silent:
     def metrics(self, values, step): pass
-    def table(self, name, rows, step): pass
 
-rows, recipe, folder = sys.argv[1:]
-rows = tuple(map(ChatRow.model_validate, json.loads(rows)))
-recipe = Recipe.model_validate_json(recipe)
-base = resolve(recipe.model, base_dir=Path(folder))
+rows, recipe, folder = (Path(each) for each in sys.argv[1:])
+rows = tuple(map(ChatRow.model_validate_json, rows.read_text().splitlines()))
+recipe = Recipe.model_validate_json(recipe.read_text())
+base = resolve(recipe.model, base_dir=folder)
 data = ChatData(rows[8:], rows[:8], "rows")
-expected = forecast_of(lambda: prepare(data, base, recipe), Path(folder))
-figures = train(data, base, recipe, workspace=Path(folder) / "work", recorder=Silent()).figures
+expected = forecast_of(lambda: prepare(data, base, recipe), folder)
+figures = train(data, base, recipe, workspace=folder / "work", recorder=Silent()).figures
 print(json.dumps([expected.memory_bytes, figures.peak_memory_bytes]))
 """
 
 
 def test_the_forecast_is_near_what_the_training_takes(long_recipe, tmp_path):
-    recipe = long_recipe(epochs=2, checkpoint_steps=3)
-    rows = [
-        row.model_dump(mode="json")
-        for row in completions([40, 90, 140, 190, 240, 290, 340, 390, 440, 490] * 4)
-    ]
-    words = (json.dumps(rows), recipe.model_dump_json(), str(tmp_path))
+    rows, recipe = tmp_path / "rows.jsonl", tmp_path / "recipe.json"
+    rows.write_text("\n".join(row.model_dump_json() for row in completions([*range(40, 500, 50)] * 4)))
+    recipe.write_text(long_recipe(epochs=2, checkpoint_steps=3).model_dump_json())
+    words = map(str, (rows, recipe, tmp_path))
     done = subprocess.run([sys.executable, "-c", TRAIN, *words], capture_output=True, text=True, check=True)
     foreseen, measured = json.loads(done.stdout.splitlines()[-1])
     assert foreseen == pytest.approx(measured, rel=FACTOR - 1)
