@@ -1,6 +1,6 @@
 """What the matrix library keeps of each shape of product that it has met.
 
-oneDNN, which computes bf16 products and, where Transformers' "medium" precision is taken, those of fp32, prepares a
+oneDNN, which computes a CPU's bf16 products and, where PyTorch's precision "medium" is taken, those of fp32, prepares a
 product for its shape and keeps up to 1,024 of them. Batches of many lengths make many shapes: for a model of a few
 megabytes that is more than all its weights and activations. The allocator can't move what is kept, so it also leaves
 holes between later activations.

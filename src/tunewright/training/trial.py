@@ -66,7 +66,7 @@ def try_steps(plan: Plan, meter: MemoryMeter, computed: Sequence[int]) -> Trial:
     median_seconds = steps.batch(median)
     updates.append(steps.update())
     tokens = tuple(plan.tokens(rows)[1] for rows in (shortest, median, longest))
-    kept = max(0, in_use() - before - steps.state_bytes)
+    kept = max(0, in_use() - before - steps.state_bytes) if plan.hardware.device == "cpu" else 0
     MemoryMeter.left += kept
     return Trial(
         times=StepTimes(
