@@ -72,7 +72,7 @@ CASES = (
     Case("sft, full", "stories260K-hf", 512, 8, 12),
     Case("sft, lora", "tinystories-656k-fixed-tokenizer", 512, 16, 8, {"method": "lora"}),
     Case("sft, full", "4 × 256", 512, 8, 14),
-    Case("sft, dora", "4 × 256", 256, 16, 8, {"method": "dora"}),
+    Case("sft, dora", "tinystories-656k-fixed-tokenizer", 256, 16, 8, {"method": "dora"}),
     Case("sft, full, 4 batches a step", "4 × 256", 256, 8, 16, {"gradient_accumulation_steps": 4}),
     Case("sft, full, fp32", "8 × 512", 256, 16, 8, {"precision": "fp32"}),
     Case("sft, full, checkpointing", "8 × 512", 512, 8, 6, {"gradient_checkpointing": "on"}),
