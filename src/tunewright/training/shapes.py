@@ -21,7 +21,7 @@ HEAD_PRODUCTS = 3
 """Forward pass, gradient of the input, gradient of the weights: the output layer's, whose rows are the tokens with loss
 and so differ from batch to batch even where the lengths are the same."""
 HOLES = 1.4
-"""Resident bytes for each byte more: 1.26 and 1.47 in two recipes of ``benchmarks/forecast.py``, on the same machine."""
+"""Resident bytes for each byte more: 1.26 and 1.47 in two recipes of ``benchmarks/forecast.py``, same machine."""
 
 
 def kept_for_shapes(computed: Sequence[int], kept: int, *, tried: Sequence[int], has_head: bool) -> int:
