@@ -11,7 +11,7 @@ import pytest
 
 from tunewright.models.catalogue import resolve
 from tunewright.training.classification import train
-from tunewright.training.forecast import forecast, score
+from tunewright.training.forecast import Forecast, forecast, score
 
 
 @pytest.mark.parametrize("method", ["full", "lora"])
@@ -31,6 +31,26 @@ def test_the_forecast_counts_steps_and_tokens_exactly(method, make_dataset, tiny
     weights = sum(path.stat().st_size for path in base.folder.glob("*.safetensors"))
     assert expected.memory_bytes > weights
     assert "of the time" in judged.describe()
+    parts = expected.memory
+    assert parts.total == expected.memory_bytes
+    assert parts.gradients == parts.best_weights
+    assert parts.optimizer == pytest.approx(2 * parts.gradients, rel=0.01)
+    if method == "full":
+        assert parts.adapter == 0
+        assert parts.weights == pytest.approx(weights, rel=0.2)
+    else:
+        assert 0 < parts.adapter == parts.gradients < parts.weights
+
+
+def test_the_parts_of_the_memory_are_said_in_a_line_of_their_own(make_dataset, tiny_recipe, tmp_path):
+    recipe = tiny_recipe(epochs=1)
+    expected = forecast(make_dataset(), resolve(recipe.model, base_dir=tmp_path), recipe)
+    said, parts = expected.lines()
+    assert said == expected.describe()
+    assert parts.startswith("memory: ")
+    stored = expected.model_dump(mode="json")
+    del stored["memory"]  # as an earlier version wrote it
+    assert Forecast.model_validate(stored).lines() == (said,)
 
 
 def test_the_forecast_changes_neither_random_state_nor_result(make_dataset, tiny_recipe, tmp_path, recorder):

@@ -70,7 +70,7 @@ def check(job: Job) -> None:
         *(f"{name}: {words}" for name, words in summary(found, chat).items()),
         *chat.setup.changes,
         *found.notes,
-        *expected.describe().splitlines(),
+        *expected.lines(),
     ]
     for line in lines:
         say(f"    {line}")

@@ -50,7 +50,7 @@ def check(job: Job) -> None:
         report = check_tokenizer(load_tokenizer(base, job.recipe.model), base, texts, job.recipe.model)
         expected = forecast(dataset, base, job.recipe)
         run.json("forecast.json", expected.model_dump(mode="json"))
-    lines = [*report.lines(), *expected.describe().splitlines()]
+    lines = [*report.lines(), *expected.lines()]
     for line in lines:
         say(f"    {line}")
     facts = {

@@ -50,6 +50,8 @@ def forecast_score(job: Job, figures: TrainingFigures) -> dict[str, Any]:
     scored = score(expected, figures)
     say(f"    {scored.describe()}")
     facts: dict[str, Any] = scored.model_dump(mode="json")
+    if expected.memory:
+        facts["memory"] = {f"{name}_bytes": size for name, size in expected.memory.model_dump().items()}
     return facts
 
 

@@ -34,6 +34,29 @@ def kept_memory() -> Iterator[None]:
         library.malloc_trim(0)
 
 
+def give_back() -> None:
+    """Give memory that was freed back to the system, also from between blocks that are in use; glibc only."""
+    library = _glibc()
+    if library is not None:
+        library.malloc_trim(0)
+
+
+def in_use() -> int:
+    """Return the bytes that this process has taken from the allocator and not freed; 0 where that isn't told."""
+    library = _glibc()
+    if library is None or not hasattr(library, "mallinfo2"):  # glibc 2.33 has it
+        return 0
+    library.mallinfo2.restype = _Statistics
+    return int(library.mallinfo2().uordblks)
+
+
+class _Statistics(ctypes.Structure):
+    """What mallinfo2(3) returns: ten sizes, the eighth of them of all blocks in use."""
+
+    _fields_ = (*((f"_{at}", ctypes.c_size_t) for at in range(7)), ("uordblks", ctypes.c_size_t),
+                *((f"_{at}", ctypes.c_size_t) for at in range(8, 10)))  # fmt: skip
+
+
 def _set(library: ctypes.CDLL, options: dict[int, int]) -> None:
     for option, value in options.items():
         library.mallopt(option, value)

@@ -101,7 +101,7 @@ class Supervisor:
 
     def start(self) -> None:
         """Begin to count time and memory, and to show progress."""
-        self.meter.reset(self.plan.hardware.device)
+        self.meter.reset(self.plan.hardware.device, with_left=True)
         self._stopwatch.start()
         self.progress.start()
 

@@ -7,14 +7,12 @@ from typing import TYPE_CHECKING
 
 from tunewright.evaluation.metrics import Metrics, score
 from tunewright.training.journal import metric_names
+from tunewright.training.plan import FORWARD_ROWS
 
 if TYPE_CHECKING:
     import numpy as np
 
     from tunewright.training.preparation import Prepared
-
-VALIDATION_ROWS = 64
-"""Rows a batch: without gradients, activations need little memory."""
 
 
 def log_probabilities(prepared: Prepared) -> np.ndarray:
@@ -31,8 +29,8 @@ def log_probabilities(prepared: Prepared) -> np.ndarray:
     was_training = model.training
     model.eval()
     with torch.inference_mode():
-        for at in range(0, len(order), VALIDATION_ROWS):
-            batch = prepared.padding([rows[int(position)] for position in order[at : at + VALIDATION_ROWS]])
+        for at in range(0, len(order), FORWARD_ROWS):
+            batch = prepared.padding([rows[int(position)] for position in order[at : at + FORWARD_ROWS]])
             del batch["labels"]
             for piece in prepared.pieces(batch):
                 inputs = {name: tensor.to(device) for name, tensor in piece.items()}

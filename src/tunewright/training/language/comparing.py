@@ -18,7 +18,7 @@ from tunewright.training.loss import NonFiniteLossError
 from tunewright.training.plan import Judged
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     import torch
 
@@ -58,20 +58,18 @@ class ComparingPlan(LanguagePlan):
         """Return the rewards of the steps since the last call."""
         return reward_figures(self.tally.taken())
 
+    def try_validation(self) -> int:
+        """Score the first batch of validation rows, which is the longest."""
+        positions = next(iter(self.batches_of(self.validation)))
+        self._outcomes([positions])
+        return int(self.validation.lengths[positions].sum())
+
     def judge(self, best: float | None) -> Judged:  # noqa: ARG002 -- the lowest loss wins
         """Score the validation rows by the same loss."""
         import torch
 
-        device = next(self.model.parameters()).device
-        sums, items, outcomes = [], [], []
-        with evaluating(self.model), torch.inference_mode():
-            for positions in self.batches_of(self.validation):
-                rows = self.padding([self.validation[at] for at in positions])
-                batch = {name: tensor.to(device) for name, tensor in rows.items()}
-                items.append(self.items([batch]))
-                for piece in self.pieces(batch):
-                    outcomes.append(self.outcome(self.model, piece))
-                    sums.append(outcomes[-1].sums)
+        outcomes, items = self._outcomes(self.batches_of(self.validation))
+        sums = [each.sums for each in outcomes]
         loss = float((torch.stack(sums).sum(dim=0) / torch.stack(items).sum(dim=0)).sum())
         rewards = reward_figures(outcomes)
         said = [f"loss {loss:.4f}"]
@@ -86,6 +84,21 @@ class ComparingPlan(LanguagePlan):
             margin=0.0,
             sentence=f"{', '.join(said)} of {len(self.validation)} validation rows",
         )
+
+    def _outcomes(self, batches: Iterable[list[int]]) -> tuple[list[Outcome], list[torch.Tensor]]:
+        """Return the outcome of each piece of some batches of validation rows, and what each batch's mean is over."""
+        import torch
+
+        device = next(self.model.parameters()).device
+        outcomes: list[Outcome] = []
+        items: list[torch.Tensor] = []
+        with evaluating(self.model), torch.inference_mode():
+            for positions in batches:
+                rows = self.padding([self.validation[at] for at in positions])
+                batch = {name: tensor.to(device) for name, tensor in rows.items()}
+                items.append(self.items([batch]))
+                outcomes += [self.outcome(self.model, piece) for piece in self.pieces(batch)]
+        return outcomes, items
 
 
 @dataclass(frozen=True, slots=True)

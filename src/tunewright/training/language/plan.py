@@ -101,17 +101,16 @@ class SupervisedPlan(LanguagePlan):
         logits, targets = supervised_logits(model, inputs, labels, ignored=IGNORED, unwrapped=self.model)
         return window_loss(logits, targets, items)
 
+    def try_validation(self) -> int:
+        """Score the longest validation rows: their logits over the vocabulary aren't cut into pieces."""
+        order = sorted(range(len(self.validation)), key=lambda row: -len(self.validation.ids[row]))
+        self._scores(order[:VALIDATION_ROWS])
+        return sum(len(self.validation.ids[row]) for row in order[:VALIDATION_ROWS])
+
     def judge(self, best: float | None) -> Judged:  # noqa: ARG002 -- the lowest loss wins
         """Score the validation rows: the mean loss of a token, and its exponential."""
         own = self.group.own(len(self.validation))
-        shares = log_likelihoods(
-            self.model,
-            [self.validation.ids[row] for row in own],
-            [self.validation.masks[row] for row in own],
-            pad_id=self.chat.setup.pad_id,
-            batch_size=VALIDATION_ROWS,
-        )
-        found = self.group.join(own, shares, rows=len(self.validation))
+        found = self.group.join(own, self._scores(own), rows=len(self.validation))
         tokens = sum(map(len, found))
         mean = -math.fsum(map(math.fsum, found)) / tokens
         perplexity = math.exp(min(mean, 700.0))
@@ -121,6 +120,16 @@ class SupervisedPlan(LanguagePlan):
             margin=0.0,
             sentence=f"loss {mean:.4f}, perplexity {perplexity:.3f}, on {tokens:,} tokens of"
             f" {len(self.validation)} validation rows",
+        )
+
+    def _scores(self, rows: Sequence[int]) -> list[list[float]]:
+        """Return the log-probability of each token with loss of some validation rows."""
+        return log_likelihoods(
+            self.model,
+            [self.validation.ids[row] for row in rows],
+            [self.validation.masks[row] for row in rows],
+            pad_id=self.chat.setup.pad_id,
+            batch_size=VALIDATION_ROWS,
         )
 
 
