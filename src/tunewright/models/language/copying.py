@@ -34,6 +34,8 @@ SAY = 6.0
 """How loudly the copied token is said, over the embedding of the one that was read."""
 OTHERS = 0.1
 """What is kept of the random weights beneath."""
+QUIET = 0.01
+"""What is kept of the random weights that speak into the residual stream; with none, DoRA would divide by their norm."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,7 @@ def can_copy_from_the_start(config: Any) -> bool:  # noqa: ANN401
 
 
 def start_copying(model: Any, *, seed: int) -> None:  # noqa: ANN401
-    """Lay out the first two layers of a Llama model in place; all layers start by adding nothing else.
+    """Lay out the first two layers of a Llama model in place; all layers start by adding next to nothing else.
 
     The first heads of layer 0 attend to the token one, two and three back, wherever they are, and write it into a
     part of the residual stream of its own. The heads of layer 1 compare the last tokens with those before every
@@ -78,8 +80,8 @@ def start_copying(model: Any, *, seed: int) -> None:  # noqa: ANN401
         space = _draw_space(model.config, draw)
         size = _share_a_direction(model, space)
         for layer in model.model.layers:
-            layer.self_attn.o_proj.weight.zero_()
-            layer.mlp.down_proj.weight.zero_()
+            layer.self_attn.o_proj.weight.mul_(QUIET)
+            layer.mlp.down_proj.weight.mul_(QUIET)
         _look_back(model, space, size)
         _find_and_say(model, space, size, draw)
 

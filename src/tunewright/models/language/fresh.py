@@ -114,7 +114,7 @@ def fresh_model(tokenizer: PreTrainedTokenizerFast, new: NewModel, *, seed: int)
 
     Input and output embeddings are one table. Weights are normal with variance 2 / (5 width) ("small init",
     arXiv:1910.05895). Where the sizes leave room, two layers start with heads that can copy
-    (``tunewright.models.language.copying``), and all others add nothing yet.
+    (``tunewright.models.language.copying``), and all others add next to nothing yet.
 
     Args:
         tokenizer: From ``fresh_tokenizer``; it says how many embeddings there are.
