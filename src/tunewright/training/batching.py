@@ -8,7 +8,7 @@ other batches in every epoch. The longest batch of an epoch comes first, so that
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
@@ -155,21 +155,23 @@ class Batches:
         return max(self.tokens(batch)[1] for batch in step)
 
 
-def spans(lengths: Sequence[int], to_length: int | None, *, tokens: int) -> Iterator[tuple[int, int, int]]:
+def spans(
+    lengths: Sequence[int], width: Callable[[Sequence[int]], int], *, tokens: int
+) -> Iterator[tuple[int, int, int]]:
     """Cut rows into pieces of about ``tokens`` tokens; give first row, end and width of each.
 
     Args:
         lengths: Tokens of each row, longest first or nearly so: the first of a piece tells how many rows fit.
-        to_length: Tokens that every row is padded to; ``None`` pads to the longest of the piece.
+        width: Tells what rows of some lengths are padded to.
         tokens: Tokens of a piece, padding included; a longer row makes a piece of its own.
     """
-    if len(lengths) * (to_length or max(lengths)) <= tokens:
-        yield 0, len(lengths), to_length or max(lengths)
+    if len(lengths) * width(lengths) <= tokens:
+        yield 0, len(lengths), width(lengths)
         return
     start = 0
     while start < len(lengths):
-        end = min(len(lengths), start + max(1, tokens // (to_length or lengths[start])))
-        yield start, end, to_length or max(lengths[start:end])
+        end = min(len(lengths), start + max(1, tokens // width(lengths[start : start + 1])))
+        yield start, end, width(lengths[start:end])
         start = end
 
 
@@ -181,13 +183,17 @@ class Padding:
     side: Literal["left", "right"] = "right"
     to_length: int | None = None
     """Pad to this many tokens; ``None`` pads to the longest row of the batch."""
+    multiple: int = 1
+    """Pad to a multiple of so many tokens: matrix libraries prepare a product for each shape that they meet."""
+    limit: int | None = None
+    """Tokens that a model reads at most: no multiple goes beyond."""
 
     def __call__(self, rows: Sequence[Any]) -> dict[str, torch.Tensor]:
         """Return ``input_ids`` and ``attention_mask``, int64 (rows, length), and ``labels``, int64 (rows,)."""
         import numpy as np
         import torch
 
-        width = self.to_length or max(len(ids) for ids, _ in rows)
+        width = self.width([len(ids) for ids, _ in rows])
         tokens = np.full((len(rows), width), self.pad_id, dtype=np.int64)
         mask = np.zeros_like(tokens)
         for at, (ids, _) in enumerate(rows):
@@ -198,11 +204,15 @@ class Padding:
         arrays = {"input_ids": tokens, "attention_mask": mask, "labels": labels}
         return {name: torch.from_numpy(array) for name, array in arrays.items()}
 
+    def width(self, lengths: Sequence[int]) -> int:
+        """Return the tokens that rows of these lengths are padded to."""
+        longest = max(lengths)
+        rounded = -(-longest // self.multiple) * self.multiple
+        return self.to_length or max(longest, min(rounded, self.limit or rounded))
+
     def computed(self, lengths: Sequence[int], *, tokens: int) -> int:
         """Return the tokens that rows of these lengths cost, cut into pieces of about ``tokens`` tokens."""
-        return sum(
-            (end - start) * width for start, end, width in spans(lengths, self.to_length, tokens=tokens)
-        )
+        return sum((end - start) * width for start, end, width in spans(lengths, self.width, tokens=tokens))
 
     def pieces(self, batch: Mapping[str, torch.Tensor], *, tokens: int) -> Iterator[dict[str, torch.Tensor]]:
         """Cut a batch into pieces of neighbouring rows that hold about ``tokens`` tokens, each padded for itself.
@@ -219,12 +229,11 @@ class Padding:
         if rows * width <= tokens:
             yield dict(batch)
             return
-        for start, end, width in spans(
-            batch["attention_mask"].sum(dim=1).tolist(), self.to_length, tokens=tokens
-        ):
+        lengths = batch["attention_mask"].sum(dim=1).tolist()
+        for start, end, width in spans(lengths, self.width, tokens=tokens):
             yield self._trimmed({name: tensor[start:end] for name, tensor in batch.items()}, width)
 
     def _trimmed(self, piece: dict[str, torch.Tensor], width: int) -> dict[str, torch.Tensor]:
-        """Leave out columns that hold padding alone."""
+        """Leave out columns beyond the width, which hold padding alone."""
         columns = slice(-width, None) if self.side == "left" else slice(width)
         return {name: tensor[:, columns] if tensor.ndim > 1 else tensor for name, tensor in piece.items()}

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterable, Sequence
 
+from tunewright.models.language.heads import POSITIONS
 from tunewright.training.plan import TOKENS_AT_ONCE
 
 PRODUCT_BYTES = 550_000
@@ -18,8 +19,8 @@ PRODUCT_BYTES = 550_000
 KEPT_PRODUCTS = 1024
 """oneDNN's default (``ONEDNN_PRIMITIVE_CACHE_CAPACITY``)."""
 HEAD_PRODUCTS = 3
-"""Forward pass, gradient of the input, gradient of the weights: the output layer's, whose rows are the tokens with loss
-and so differ from batch to batch even where the lengths are the same."""
+"""Forward pass, gradient of the input, gradient of the weights: the output layer's, whose rows are the tokens with
+loss, a multiple of ``POSITIONS``, and so differ from batch to batch even where the lengths are the same."""
 HOLES = 1.4
 """Resident bytes for each byte more: 1.26 and 1.47 in two recipes of ``benchmarks/forecast.py``, same machine."""
 
@@ -37,7 +38,8 @@ def kept_for_shapes(computed: Sequence[int], kept: int, *, tried: Sequence[int],
     if kept < len(known) * PRODUCT_BYTES:  # another library, which keeps nothing
         return kept
     shapes = set(computed)
-    again = (len(computed) - len(shapes)) * HEAD_PRODUCTS * PRODUCT_BYTES if has_head else 0
+    counts = min(len(computed) - len(shapes), max(computed) // POSITIONS) if has_head else 0
+    again = counts * HEAD_PRODUCTS * PRODUCT_BYTES
     whole = kept * _pieces(shapes) // _pieces(known) + again
     return kept + int(HOLES * max(0, min(whole, KEPT_PRODUCTS * PRODUCT_BYTES) - kept))
 

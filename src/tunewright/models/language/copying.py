@@ -35,7 +35,7 @@ SAY = 6.0
 OTHERS = 0.1
 """What is kept of the random weights beneath."""
 QUIET = 0.01
-"""What is kept of the random weights that speak into the residual stream; with none, DoRA would divide by their norm."""
+"""What is kept of the weights that speak into the residual stream; with none, DoRA would divide by their norm."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -117,8 +117,8 @@ def mismatch(rows: MaskedRows, batches: Sequence[Sequence[int]], *, limit: int) 
     return MaskedRows(tuple(ids), tuple(masks), rows.cut)
 
 
-def padded(rows: Sequence[Row], pad_id: int, to_length: int | None = None) -> dict[str, torch.Tensor]:
-    """Pad rows on the right.
+def padded(rows: Sequence[Row], pad_id: int, width: int) -> dict[str, torch.Tensor]:
+    """Pad rows on the right to ``width`` tokens.
 
     Returns:
         ``input_ids``, ``attention_mask`` and ``answer_mask`` (tokens with loss), each int64 (rows, length).
@@ -126,7 +126,6 @@ def padded(rows: Sequence[Row], pad_id: int, to_length: int | None = None) -> di
     import numpy as np
     import torch
 
-    width = to_length or max(len(ids) for ids, _ in rows)
     tokens = np.full((len(rows), width), pad_id, dtype=np.int64)
     attention, answers = np.zeros_like(tokens), np.zeros_like(tokens)
     for at, (ids, carries) in enumerate(rows):
@@ -145,7 +144,8 @@ class PairPadding(Padding):
         """Return what ``padded`` gives for 2 · pairs rows, ``reference`` (pairs, 2) and ``labels`` (pairs,)."""
         import torch
 
-        batch = padded([row for pair in rows for row in pair[:2]], self.pad_id, self.to_length)
+        answers = [row for pair in rows for row in pair[:2]]
+        batch = padded(answers, self.pad_id, self.width([len(ids) for ids, _ in answers]))
         batch["reference"] = torch.tensor([pair[2] for pair in rows], dtype=torch.float32)
         batch["labels"] = torch.ones(len(rows), dtype=torch.int64)
         return batch
@@ -156,7 +156,7 @@ class PairPadding(Padding):
             yield dict(batch)
             return
         widths = batch["attention_mask"].sum(dim=1).view(-1, 2).amax(dim=1).tolist()
-        for start, end, width in spans(widths, self.to_length, tokens=tokens // 2):
+        for start, end, width in spans(widths, self.width, tokens=tokens // 2):
             yield {
                 name: tensor[start:end]
                 if name in {"reference", "labels"}
@@ -176,8 +176,10 @@ class RatedPadding(Padding):
         """
         import torch
 
-        batch = padded([row[0] for row in rows], self.pad_id, self.to_length)
-        others = padded([row[1] for row in rows], self.pad_id, self.to_length)
+        batch, others = (
+            padded(part, self.pad_id, self.width([len(ids) for ids, _ in part]))
+            for part in ([row[0] for row in rows], [row[1] for row in rows])
+        )
         batch |= {MISMATCHED + name: tensor for name, tensor in others.items()}
         batch["reference"] = torch.tensor([row[3] for row in rows], dtype=torch.float32)
         batch["labels"] = torch.tensor([int(row[2]) for row in rows])

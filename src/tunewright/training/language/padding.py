@@ -13,6 +13,8 @@ if TYPE_CHECKING:
     import torch
 
 Row = tuple[Sequence[int], Sequence[bool]]
+WIDTHS = 8
+"""Batches are as wide as a multiple of so many tokens: a few per cent more padding, and an eighth of the shapes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +26,7 @@ class TokenPadding(Padding):
         import numpy as np
         import torch
 
-        width = self.to_length or max(len(ids) for ids, _ in rows)
+        width = self.width([len(ids) for ids, _ in rows])
         tokens = np.full((len(rows), width), self.pad_id, dtype=np.int64)
         mask, labels = np.zeros_like(tokens), np.full_like(tokens, IGNORED)
         for at, (ids, carries) in enumerate(rows):
@@ -52,7 +54,7 @@ class Packing(TokenPadding):
         import torch
 
         bins = pack([len(ids) for ids, _ in rows], self.capacity)
-        width = max(sum(len(rows[at][0]) for at in each) for each in bins)
+        width = self.width([sum(len(rows[at][0]) for at in each) for each in bins])
         tokens = np.full((len(bins), width), self.pad_id, dtype=np.int64)
         positions, labels = np.zeros_like(tokens), np.full_like(tokens, IGNORED)
         for number, each in enumerate(bins):
@@ -71,7 +73,7 @@ class Packing(TokenPadding):
     def computed(self, lengths: Sequence[int], *, tokens: int) -> int:  # noqa: ARG002 -- a packed batch isn't cut
         """Return the tokens that rows of these lengths cost when they are packed."""
         bins = pack(list(lengths), self.capacity)
-        return len(bins) * max(sum(lengths[at] for at in each) for each in bins)
+        return len(bins) * self.width([sum(lengths[at] for at in each) for each in bins])
 
     def pieces(self, batch: Mapping[str, torch.Tensor], *, tokens: int) -> Iterator[dict[str, torch.Tensor]]:
         """Return a packed batch sequence by sequence on a CPU, whole elsewhere."""

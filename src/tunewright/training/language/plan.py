@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from tunewright.models.language.generation import log_likelihoods
-from tunewright.models.language.heads import supervised_logits
+from tunewright.models.language.heads import POSITIONS, supervised_logits
 from tunewright.models.language.model import LanguageModel
 from tunewright.training.hardware import applied
 from tunewright.training.kernels import cheaper_steps
@@ -98,7 +98,9 @@ class SupervisedPlan(LanguagePlan):
         The output layer sees their positions alone, which changes no figure (``models.language.heads``).
         """
         labels = inputs.pop("labels")
-        logits, targets = supervised_logits(model, inputs, labels, ignored=IGNORED, unwrapped=self.model)
+        logits, targets = supervised_logits(
+            model, inputs, labels, ignored=IGNORED, multiple=POSITIONS, unwrapped=self.model
+        )
         return window_loss(logits, targets, items)
 
     def try_validation(self) -> int:

@@ -23,6 +23,7 @@ from tunewright.training.language.comparing import (
     RewardPlan,
 )
 from tunewright.training.language.kinds import suited
+from tunewright.training.language.padding import WIDTHS
 from tunewright.training.language.plan import typical_length
 from tunewright.training.language.reference import reference_log_probabilities
 from tunewright.training.language.rows import loss_of, mask_rows
@@ -194,7 +195,9 @@ def _pair_parts(
         "train": train,
         "validation": validation,
         "batches": batches_of(train.lengths, recipe),
-        "padding": PairPadding(chat.setup.pad_id, to_length=_to_length(recipe, limit)),
+        "padding": PairPadding(
+            chat.setup.pad_id, to_length=_to_length(recipe, limit), multiple=WIDTHS, limit=limit
+        ),
     }
 
 
@@ -219,7 +222,9 @@ def _rated_parts(
     return {
         **found,
         "batches": batches["train"],
-        "padding": RatedPadding(chat.setup.pad_id, to_length=_to_length(recipe, limit)),
+        "padding": RatedPadding(
+            chat.setup.pad_id, to_length=_to_length(recipe, limit), multiple=WIDTHS, limit=limit
+        ),
         "validation_batches": tuple(map(tuple, _flat(batches["validation"]))),
     }
 

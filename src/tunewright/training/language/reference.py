@@ -71,7 +71,8 @@ def _computed(model: Any, part: MaskedRows, pad_id: int, hardware: Hardware) -> 
     device = next(model.parameters()).device
     with evaluating(model), _without_adapters(model), products(hardware), torch.no_grad():
         for positions in _batches(part):
-            batch = padded([part[at] for at in positions], pad_id)
+            chosen = [part[at] for at in positions]
+            batch = padded(chosen, pad_id, max(len(ids) for ids, _ in chosen))
             batch = {name: tensor.to(device) for name, tensor in batch.items()}
             sums, _ = answer_log_probabilities(model, batch)
             for at, value in zip(positions, sums.tolist(), strict=True):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from tunewright.models.language.heads import supervised_logits
+from tunewright.models.language.heads import POSITIONS, supervised_logits
 from tunewright.training.trainer import IGNORED
 
 if TYPE_CHECKING:
@@ -34,7 +34,9 @@ def answer_log_probabilities(
 
     labels = batch["input_ids"].masked_fill(batch["answer_mask"] == 0, IGNORED)
     inputs = {name: batch[name] for name in ("input_ids", "attention_mask")}
-    logits, targets = supervised_logits(model, inputs, labels, ignored=IGNORED, unwrapped=unwrapped)
+    logits, targets = supervised_logits(
+        model, inputs, labels, ignored=IGNORED, multiple=POSITIONS, unwrapped=unwrapped
+    )
     values = -torch.nn.functional.cross_entropy(logits.float(), targets, reduction="none")
     counted = labels[:, 1:] != IGNORED
     # Laid out as the rows are, so that the sum has one order on every device.

@@ -18,7 +18,7 @@ from tunewright.training.fitting import figures_of, find_checkpoint, fit, hardwa
 from tunewright.training.hardware import Hardware, choose_hardware
 from tunewright.training.language.activations import wants_recomputing
 from tunewright.training.language.kinds import suited
-from tunewright.training.language.padding import Packing, TokenPadding
+from tunewright.training.language.padding import WIDTHS, Packing, TokenPadding
 from tunewright.training.language.plan import LanguagePlan, SupervisedPlan, typical_length
 from tunewright.training.language.rows import loss_of, mask_rows
 from tunewright.training.launch.job import LAUNCH, Job
@@ -275,6 +275,6 @@ def _padding(recipe: Recipe, chat: ChatTokenizer, limit: int, hardware: Hardware
     """Choose between rows side by side and rows packed into sequences."""
     asked = recipe.training.packing
     if asked == "on" or (asked == "auto" and hardware.device == "cuda"):
-        return Packing(pad_id=chat.setup.pad_id, capacity=limit)
+        return Packing(pad_id=chat.setup.pad_id, capacity=limit, multiple=WIDTHS, limit=limit)
     to_length = limit if recipe.training.padding == "max_length" else None
-    return TokenPadding(pad_id=chat.setup.pad_id, to_length=to_length)
+    return TokenPadding(pad_id=chat.setup.pad_id, to_length=to_length, multiple=WIDTHS, limit=limit)
