@@ -24,7 +24,7 @@ def require(condition: bool, reason: str) -> None:
 LONGEST = (
     "test_sweep.py", "test_stack.py", "test_kills_and_damage.py", "test_run.py", "test_kill_anywhere.py",
     "test_data_versions.py", "test_commands.py", "test_loop.py", "test_lifecycle.py", "test_trace.py",
-    "test_labelling_loop.py",
+    "test_labelling_loop.py", "test_language_run.py", "test_project_templates.py", "test_processes_agree.py",
 )  # fmt: skip
 """Files that take minutes: they come first, so that two workers, each with whole files, end together."""
 

@@ -144,3 +144,6 @@ def test_a_classifier_command_on_a_language_model_says_what_to_use(project):
     done = tunewright(project, "predict", "What does the cow say?")
     assert done.returncode == 2
     assert "tunewright ask" in done.stderr
+    listed = tunewright(project, "models", "list").stdout
+    assert "perplexity" in listed
+    assert "accuracy" not in listed

@@ -42,6 +42,7 @@ def list_(json_: Json = False) -> None:
     """List the versions of the project's model, newest first."""
     from rich.table import Table
 
+    from tunewright.pipeline.headline import listed
     from tunewright.registry.versions import list_versions
 
     found = list_versions(_tracking())
@@ -49,13 +50,11 @@ def list_(json_: Json = False) -> None:
         emit_json(found)
         return
     table = Table(box=None, pad_edge=False)
-    for heading in ("model", "aliases", "role", "kind", "accuracy", "F1 macro", "MiB", "created", "run"):
+    named = listed(found)
+    for heading in ("model", "aliases", "role", "kind", *named.values(), "MiB", "created", "run"):
         table.add_column(heading)
     for each in found:
-        figures = [
-            f"{each['metrics'][name]:.4f}" if name in each["metrics"] else ""
-            for name in ("accuracy", "f1_macro")
-        ]
+        figures = [f"{each['metrics'][name]:.4f}" if name in each["metrics"] else "" for name in named]
         table.add_row(
             f"{each['name']}/{each['version']}",
             " ".join(each["aliases"]),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 CLASSIFIER = {"accuracy": "accuracy", "f1_macro": "F1 macro"}
@@ -15,6 +15,17 @@ LANGUAGE = {
     "rouge_l": "ROUGE-L",
     "perplexity": "perplexity",
 }
+
+LISTED = ("accuracy", "f1_macro", "exact_match", "perplexity")
+"""Those that a list of versions has room for."""
+
+
+def listed(versions: Iterable[Mapping[str, Any]]) -> dict[str, str]:
+    """Return the names of the figures that any of some versions has, with their headings."""
+    known = {name for each in versions for name in each["metrics"]}
+    return {
+        name: heading for name, heading in (CLASSIFIER | LANGUAGE).items() if name in known and name in LISTED
+    }
 
 
 def columns(report: Mapping[str, Any]) -> dict[str, str]:

@@ -180,7 +180,7 @@ def load(tracking: Tracking, reference: str = "") -> Classifier:
         raise InputError(
             "is a language model, no classifier",
             place=reference or "the champion",
-            mend="ask it with `tunewright ask`",
+            mend="ask it with `tunewright ask`, compare it with `tunewright evaluate MODEL DATA --against OTHER`",
         )
     base_folder = None
     if base_uri := tags.get(PREFIX + "base_uri"):
