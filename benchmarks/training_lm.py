@@ -249,6 +249,8 @@ def main() -> None:
     )
     parser.add_argument("--full", action="store_true", help="more steps, three rounds")
     parser.add_argument("--ladder", action="store_true", help="what each lever gives")
+    parser.add_argument("--steps", type=int, help="optimiser steps; 15, or 60 with --full")
+    parser.add_argument("--rounds", type=int, help="trainings of each recipe; 1, or 3 with --full")
     parser.add_argument("--threads", type=int, default=1)
     parser.add_argument("--task", help=argparse.SUPPRESS)
     given = parser.parse_args()
@@ -258,6 +260,7 @@ def main() -> None:
         print(json.dumps(asdict(run(task))))
         return
     steps, rounds = (60, 3) if given.full else (15, 1)
+    steps, rounds = given.steps or steps, given.rounds or rounds
     found: dict[str, list[Outcome]] = {}
     with tempfile.TemporaryDirectory() as name:
         rows, model = Path(name) / "rows.jsonl", Path(name) / "model"

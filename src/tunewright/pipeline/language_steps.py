@@ -57,6 +57,7 @@ def check(job: Job) -> None:
             loss=loss_of(training.loss_on),
             max_length=length_limit(chat, job.recipe.model.max_length),
             max_lost_share=training.max_lost_share,
+            max_unknown_share=job.recipe.model.max_unknown_share,
             show=SHOWN_ROWS,
         )
         write_text(page, render_page(found, chat, source=str(job.recipe.data.source), model=base.name))

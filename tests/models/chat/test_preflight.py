@@ -205,9 +205,11 @@ def test_what_a_template_drops_of_tools_is_named(open_with, template, dropped):
 
 
 def test_too_many_unknown_words_are_refused(open_with):
-    refusal = only(inspect_rows([turns(("user", "Ada wants coffee"), ("assistant", "tea"))], open_with()))
+    rows = [turns(("user", "Ada wants coffee"), ("assistant", "tea"))]
+    refusal = only(inspect_rows(rows, open_with()))
     assert refusal.reason == "unknown_tokens"
     assert "50.0% of the tokens are unknown to the tokenizer (such as wants coffee)" in refusal.line("f")
+    assert inspect_rows(rows, open_with(), max_unknown_share=0.5).refusals == ()
 
 
 @pytest.fixture(scope="session")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 from tunewright.models.chat.dropping import dropped_parts
 from tunewright.models.chat.masking import Loss, MaskedRow, mask_row
 from tunewright.models.chat.template import GUIDE, Reason, RefusedRowError
-from tunewright.models.chat.texts import TextFault, contents, inspect_texts
+from tunewright.models.chat.texts import MAX_UNKNOWN_SHARE, TextFault, contents, inspect_texts
 from tunewright.support.errors import InputError
 
 if TYPE_CHECKING:
@@ -116,6 +116,7 @@ def inspect_rows(
     loss: Loss | None = None,
     max_length: int | None = None,
     max_lost_share: float = MAX_LOST_SHARE,
+    max_unknown_share: float = MAX_UNKNOWN_SHARE,
     show: int = 0,
 ) -> Preflight:
     """Mask every row, count its tokens, and look for each reason to refuse.
@@ -126,12 +127,13 @@ def inspect_rows(
         loss: As in ``mask_row``.
         max_length: Tokens a sequence.
         max_lost_share: Share of the tokens with loss that ``max_length`` may take.
+        max_unknown_share: Share of the texts' tokens that the tokenizer may not know.
         show: Rows whose masks are kept for display.
     """
     tally = _Tally()
     for row in rows:
         _look_at(row, chat, tally, loss=loss, max_length=max_length, show=show)
-    texts = inspect_texts(chat.tokenizer, tally.texts)
+    texts = inspect_texts(chat.tokenizer, tally.texts, max_unknown_share=max_unknown_share)
     tally.counts["raw"] = texts.tokens
     refusals = [*_tokenizer_refusals(chat, texts.faults), *_row_refusals(tally)]
     refusals += _total_refusals(tally, chat, max_length, max_lost_share)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from tunewright.data.chat.rows import ChatRow
 
 MAX_UNKNOWN_SHARE = 0.02
-"""The share of unknown tokens at which classifiers stop, too (``model.max_unknown_share``)."""
+"""The share of unknown tokens at which ``model.max_unknown_share`` stands unless it is set."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +51,12 @@ def is_readable(text: str) -> bool:
     return True
 
 
-def inspect_texts(tokenizer: Any, texts: Sequence[str]) -> TextReport:  # noqa: ANN401
+def inspect_texts(
+    tokenizer: Any,  # noqa: ANN401
+    texts: Sequence[str],
+    *,
+    max_unknown_share: float = MAX_UNKNOWN_SHARE,
+) -> TextReport:
     """Tokenise texts and read them back; much text is judged by a sample, which is the same every time."""
     tokens = inexact = 0
     for start in range(0, len(texts), BATCH):
@@ -72,10 +77,10 @@ def inspect_texts(tokenizer: Any, texts: Sequence[str]) -> TextReport:  # noqa: 
         notes.append(
             f"{coverage.special_rows:,} texts spell out a special token, which the model reads as that token"
         )
-    return TextReport(tokens, tuple(_faults(coverage)), tuple(notes))
+    return TextReport(tokens, tuple(_faults(coverage, max_unknown_share)), tuple(notes))
 
 
-def _faults(coverage: Coverage) -> Iterator[TextFault]:
+def _faults(coverage: Coverage, max_unknown_share: float) -> Iterator[TextFault]:
     """Give what stops: the same bounds as for classifiers."""
     lost = coverage.lost_rows / max(1, coverage.rows)
     if lost > LOST_ROWS_SHARE:
@@ -85,10 +90,10 @@ def _faults(coverage: Coverage) -> Iterator[TextFault]:
             f"the tokenizer drops characters without a trace in {lost:.1%} of the texts (such as {examples})",
             "repair its tokenizer files (an unknown token or byte fallback), or take another model",
         )
-    if coverage.unknown_share > MAX_UNKNOWN_SHARE:
+    if coverage.unknown_share > max_unknown_share:
         examples = " ".join(coverage.unknown_examples)
         yield TextFault(
             "unknown_tokens",
             f"{coverage.unknown_share:.1%} of the tokens are unknown to the tokenizer (such as {examples})",
-            "take another model, or clean the texts",
+            f"take another model, clean the texts, or raise model.max_unknown_share ({max_unknown_share:.1%})",
         )
