@@ -61,12 +61,15 @@ def save(model: Any, tokenizer: Any, description: Description, folder: Path) -> 
             if description.kind == "lora":
                 _forget_this_machine(target, (description.base or {}).get("name"))
     except (OSError, SafetensorError) as error:  # The latter on a full disk.
-        reason = getattr(error, "strerror", None) or error
-        raise TunewrightError(
-            f"can't be written ({reason})",
-            place=str(folder),
-            mend="check space and permissions",
-        ) from error
+        raise unwritable(folder, error) from error
+
+
+def unwritable(folder: Path, error: Exception) -> TunewrightError:
+    """Say that a model can't be written, and why."""
+    reason = getattr(error, "strerror", None) or error
+    return TunewrightError(
+        f"can't be written ({reason})", place=str(folder), mend="check space and permissions"
+    )
 
 
 def _forget_this_machine(folder: Path, base_name: str | None) -> None:

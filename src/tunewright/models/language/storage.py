@@ -11,8 +11,9 @@ from tunewright.models.chat.tokenizer import ChatTokenizer, open_chat_tokenizer
 from tunewright.models.checkpoints import IDENTITY, inspect_checkpoint
 from tunewright.models.language.description import Description
 from tunewright.models.language.loading import load_causal
+from tunewright.models.storage import unwritable
 from tunewright.models.tokenizers import quiet_transformers
-from tunewright.support.errors import InputError, TunewrightError
+from tunewright.support.errors import InputError
 from tunewright.support.files import read_json, write_json, write_text, writing_folder
 
 if TYPE_CHECKING:
@@ -53,7 +54,7 @@ def save_whole(model: Any, chat: ChatTokenizer, description: Description, folder
                 write_json(target / ADAPTER_CONFIG, settings | {"base_model_name_or_path": name})
                 (target / "README.md").unlink(missing_ok=True)
     except (OSError, SafetensorError) as error:
-        raise _unwritable(folder, error) from error
+        raise unwritable(folder, error) from error
 
 
 def copy_base(source: Path, chat: ChatTokenizer, description: Description, folder: Path) -> None:
@@ -77,7 +78,7 @@ def copy_base(source: Path, chat: ChatTokenizer, description: Description, folde
                 write_text(target / TEMPLATE_FILE, chat.template.source)
             write_json(target / DESCRIPTION, description.model_dump(mode="json"))
     except OSError as error:
-        raise _unwritable(folder, error) from error
+        raise unwritable(folder, error) from error
 
 
 def save_tokenizer(chat: ChatTokenizer, folder: Path) -> None:
@@ -195,10 +196,3 @@ def _require_ours(folder: Path) -> None:
         raise InputError(
             "exists and is no saved language model", place=str(folder), mend="choose another folder"
         )
-
-
-def _unwritable(folder: Path, error: Exception) -> TunewrightError:
-    reason = getattr(error, "strerror", None) or error
-    return TunewrightError(
-        f"can't be written ({reason})", place=str(folder), mend="check space and permissions"
-    )
