@@ -60,7 +60,7 @@ class Judge(Section):
 
 
 GenerationMetric = Literal[
-    "exact_match", "token_f1", "chrf", "bleu", "rouge_l", "valid", "perplexity", "win_rate"
+    "exact_match", "token_f1", "chrf", "bleu", "rouge_l", "valid", "preferred", "perplexity", "win_rate"
 ]
 
 

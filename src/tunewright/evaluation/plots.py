@@ -30,6 +30,8 @@ COLOURS = {
     "#050505": "var(--two)",
 }
 INK, SOFT, LINE, ONE, TWO = COLOURS
+LIGHT = dict(zip(COLOURS.values(), ("#1d2430", "#647084", "#e4e2dc", "#3b6ea5", "#c77a24"), strict=True))
+"""The colours of a plot that stands alone, on white."""
 STYLE: dict[Any, Any] = {
     "svg.fonttype": "none",
     "text.parse_math": False,  # a dollar sign in a label name is a dollar sign
@@ -185,6 +187,13 @@ def svg(name: str, inches: tuple[float, float], draw: Callable[[Figure], None]) 
         nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
         figure.savefig(written, format="svg", metadata=nothing)
     return _embedded(written.getvalue())
+
+
+def standalone(plot: str) -> str:
+    """Make a plot of a page a file of its own: fixed colours, white ground."""
+    for variable, colour in LIGHT.items():
+        plot = plot.replace(variable, colour)
+    return plot.replace("<svg ", '<svg style="background:#fff" ', 1)
 
 
 def _embedded(svg: str) -> str:

@@ -68,6 +68,12 @@ class Classifier:
         return hasattr(self.model, "peft_config")
 
     @property
+    def blank_id(self) -> int:
+        """The token that stands for an empty text where the tokenizer adds none of its own."""
+        found = (self.tokenizer.bos_token_id, self.tokenizer.eos_token_id, self.tokenizer.pad_token_id)
+        return next(int(token) for token in found if token is not None)
+
+    @property
     def size_bytes(self) -> int:
         """Bytes of all weights that an answer needs, the base's included."""
         return sum(weight.numel() * weight.element_size() for weight in self.model.parameters())
@@ -93,7 +99,7 @@ class Classifier:
         cleaned = [clean_text(text, self.cleaning) for text in texts]
         encoded = self.tokenizer(cleaned, truncation=True, max_length=self.max_length, verbose=False)
         ids: list[list[int]] = encoded["input_ids"]
-        return [row or [self._blank_id()] for row in ids]
+        return [row or [self.blank_id] for row in ids]
 
     def logits(self, texts: Sequence[str], *, batch_size: int = 32) -> npt.NDArray[np.float32]:
         """Score texts.
@@ -135,20 +141,18 @@ class Classifier:
 
     def predict(self, texts: Sequence[str], *, batch_size: int = 32) -> list[Prediction]:
         """Classify texts, in their order."""
-        import numpy as np
+        return predictions(self.logits(texts, batch_size=batch_size), self.label_names)
 
-        scores = self.logits(texts, batch_size=batch_size).astype(np.float64)
-        powers = np.exp(scores - scores.max(axis=1, keepdims=True, initial=-np.inf))
-        shares = powers / powers.sum(axis=1, keepdims=True)
-        best = shares.argmax(axis=1)
-        return [
-            Prediction(
-                label=self.label_names[top],
-                probability=float(row[top]),
-                probabilities=dict(zip(self.label_names, row.tolist(), strict=True)),
-            )
-            for top, row in zip(best, shares, strict=True)
-        ]
+    def merged(self) -> Classifier:
+        """Return the same classifier with its adapter folded into the weights; a whole one comes back as it is."""
+        if not self.is_adapter:
+            return self
+        import copy
+
+        plain = copy.deepcopy(self.model).merge_and_unload()
+        whole = Classifier(self.tokenizer, plain, self.label_names, self.max_length, self.cleaning)
+        whole.base_identity = self.base_identity
+        return whole
 
     def digest(self) -> str:
         """Return the identity of the weights it owns: SHA-256 over them in the order of their names."""
@@ -206,7 +210,19 @@ class Classifier:
         adapter: dict[str, Any] = get_peft_model_state_dict(self.model, save_embedding_layers=False)
         return adapter
 
-    def _blank_id(self) -> int:
-        """Return the token that stands for an empty text where the tokenizer adds none of its own."""
-        found = (self.tokenizer.bos_token_id, self.tokenizer.eos_token_id, self.tokenizer.pad_token_id)
-        return next(int(token) for token in found if token is not None)
+
+def predictions(logits: npt.NDArray[np.float32], label_names: Sequence[str]) -> list[Prediction]:
+    """Turn logits (texts, labels) into labels with probabilities, in double precision."""
+    import numpy as np
+
+    scores = logits.astype(np.float64)
+    powers = np.exp(scores - scores.max(axis=1, keepdims=True, initial=-np.inf))
+    shares = powers / powers.sum(axis=1, keepdims=True)
+    return [
+        Prediction(
+            label=label_names[top],
+            probability=float(row[top]),
+            probabilities=dict(zip(label_names, row.tolist(), strict=True)),
+        )
+        for top, row in zip(shares.argmax(axis=1), shares, strict=True)
+    ]

@@ -144,7 +144,7 @@ def is_present(device: str) -> bool:
 
 def free_cores() -> tuple[int, int]:
     """Return the cores that are free for this process now, and those that it may use at all."""
-    allowed = _allowed_cores()
+    allowed = allowed_cores()
     if allowed == 1:
         return 1, 1
     import psutil
@@ -158,7 +158,7 @@ def free_cores() -> tuple[int, int]:
     return max(1, min(allowed, len(shares) - max(0, busy))), allowed
 
 
-def _allowed_cores() -> int:
+def allowed_cores() -> int:
     """Return the cores that affinity and the container's quota leave to this process."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     with contextlib.suppress(OSError, ValueError):

@@ -8,13 +8,12 @@ from pathlib import Path
 from typing import ClassVar
 
 from tunewright.data.dataset import Facts
+from tunewright.support.memory import peak_bytes, resident_bytes
 from tunewright.training.allocator import give_back
 
-STATUS = Path("/proc/self/status")
 CLEAR = Path("/proc/self/clear_refs")
 RESET_PEAK = "5"
 """Written to ``clear_refs``, resets the peak of the resident memory (proc(5))."""
-KIB = 1024
 MIB = 2**20
 
 
@@ -60,7 +59,7 @@ class MemoryMeter:
 
     def __init__(self, held: int) -> None:
         self.held = held
-        self._before = _resident() - held
+        self._before = resident_bytes() - held
 
     def reset(self, device: str, *, with_left: bool = False) -> None:
         """Count from now, and forget the peak so far, where the system can.
@@ -78,7 +77,7 @@ class MemoryMeter:
             return
         gc.collect()
         give_back()
-        self._before = _resident() - self.held - (self.left if with_left else 0)
+        self._before = resident_bytes() - self.held - (self.left if with_left else 0)
         with contextlib.suppress(OSError):
             CLEAR.write_text(RESET_PEAK, encoding="ascii")
 
@@ -88,7 +87,7 @@ class MemoryMeter:
             import torch
 
             return int(torch.cuda.max_memory_allocated())
-        return max(0, _peak() - self._before)
+        return max(0, peak_bytes() - self._before)
 
     def kept(self, device: str) -> int:
         """Return the bytes that this process still holds of it, and would use again."""
@@ -96,7 +95,7 @@ class MemoryMeter:
             import torch
 
             return int(torch.cuda.memory_reserved())
-        return max(0, _resident() - self._before)
+        return max(0, resident_bytes() - self._before)
 
 
 def available_memory(device: str) -> int:
@@ -108,23 +107,3 @@ def available_memory(device: str) -> int:
     import psutil
 
     return int(psutil.virtual_memory().available)
-
-
-def _resident() -> int:
-    """Return the memory of this process now."""
-    import psutil
-
-    return int(psutil.Process().memory_info().rss)
-
-
-def _peak() -> int:
-    """Return the peak since it was reset; since the process began, on systems without ``/proc``."""
-    with contextlib.suppress(OSError):
-        for line in STATUS.read_text(encoding="ascii").splitlines():
-            if line.startswith("VmHWM:"):
-                return int(line.split()[1]) * KIB
-    import resource
-    import sys
-
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * KIB

@@ -122,7 +122,7 @@ def test_fewer_processes_than_asked_for_is_an_error(story_data, story_base, stor
 @pytest.mark.slow
 def test_an_interrupt_ends_every_process(story_data, story_base, story_recipe, tmp_path):
     job = job_of(story_data, story_base, story_recipe(devices=2), tmp_path)
-    before = signal.getsignal(signal.SIGINT)
+    signal.signal(signal.SIGINT, before := signal.default_int_handler)  # in the background, tests ignore it
     hand = Meanwhile(lambda: len(workers()) == 2, lambda _: os.kill(os.getpid(), signal.SIGINT))
     with pytest.raises(KeyboardInterrupt):
         launch(job, 2, tmp_path / "launch")

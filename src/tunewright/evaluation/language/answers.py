@@ -41,6 +41,19 @@ class Answer:
     """Summed negative log-likelihood of the row's supervised tokens, in nats."""
     reference_tokens: int
     """How many they are."""
+    rejected: str | None = None
+    """Of a preference: the last message of the answer that isn't wanted."""
+    rejected_loss: float | None = None
+    """Like ``reference_loss``, of the rejected answer; None where there is none or the length limit leaves nothing."""
+
+    @property
+    def preferred(self) -> bool | None:
+        """Whether the model holds the chosen answer of a preference more likely than the rejected one.
+
+        Each answer's likelihood is the sum of its tokens' log-probabilities, not their mean, as in DPO
+        (arXiv:2305.18290), here without a reference model. None for rows that aren't preferences.
+        """
+        return None if self.rejected_loss is None else self.reference_loss < self.rejected_loss
 
     @property
     def key(self) -> tuple[str, int]:
@@ -66,7 +79,11 @@ class Answers:
             raise InputError(
                 "repeats a row", place=f"answers of '{self.name}'", mend="ask about each row once"
             )
-        lost = [one for one in self.answers if not math.isfinite(one.reference_loss)]
+        lost = [
+            one
+            for one in self.answers
+            if not (math.isfinite(one.reference_loss) and math.isfinite(one.rejected_loss or 0.0))
+        ]
         if lost:
             raise TunewrightError(
                 f"gave no number for {len(lost)} of {len(self.answers)} rows, row {lost[0].row} first",
@@ -103,7 +120,7 @@ class Answers:
 
     @classmethod
     def load(cls, path: Path) -> Answers:
-        """Read what ``save`` wrote.
+        """Read what ``save`` wrote; columns that a later version added may be absent.
 
         Raises:
             InputError: When the file is absent, damaged or not one of ours.
@@ -130,6 +147,7 @@ def _schema() -> pa.Schema:
         "row": pa.int64(), "source": pa.string(), "prompt": pa.string(), "reference": pa.string(),
         "output": pa.string(), "tokens": pa.int64(), "finished": pa.bool_(),
         "reference_loss": pa.float64(), "reference_tokens": pa.int64(),
+        "rejected": pa.string(), "rejected_loss": pa.float64(),
     }  # fmt: skip
     return pa.schema([(field.name, types[field.name]) for field in fields(Answer)])
 

@@ -1,4 +1,4 @@
-"""Asking a language model: each row's prompt goes in, its answer and the loss of the right answer come out."""
+"""Asking a language model: each row's prompt goes in, its answer and the losses of given ones come out."""
 
 from __future__ import annotations
 
@@ -39,6 +39,7 @@ def answer_rows(
     Rows need a prompt and an answer in words to hold the model's against: conversations that end with one,
     completions, the chosen answer of a preference, good rated answers. Plain text gets a loss alone. Others
     (bad answers, bare tool calls) are left out and counted. ``config.rows`` takes that many, evenly spread.
+    Of a preference the rejected answer's likelihood is measured as well.
 
     Args:
         writer: The model.
@@ -66,9 +67,8 @@ def answer_rows(
     began = time.monotonic()
     written = _write(writer, chosen, name=name, config=config)
     seconds = time.monotonic() - began
-    losses = writer.losses(chosen, batch_size=config.batch_size)
-    if len(losses) != len(chosen):
-        raise TunewrightError(f"gave {len(losses)} losses for {len(chosen)} rows", place=f"model '{name}'")
+    losses = _losses(writer, chosen, name=name, config=config)
+    rejected = _rejected_losses(writer, chosen, name=name, config=config)
     answers = [
         Answer(
             row=row.row or at,
@@ -80,8 +80,12 @@ def answer_rows(
             finished=said.finished if said else True,
             reference_loss=float(loss),
             reference_tokens=int(tokens),
+            rejected=row.rejected[-1].content if row.rejected else None,
+            rejected_loss=worse,
         )
-        for (at, row, (prompt, reference)), said, (loss, tokens) in zip(asked, written, losses, strict=True)
+        for (at, row, (prompt, reference)), said, (loss, tokens), worse in zip(
+            asked, written, losses, rejected, strict=True
+        )
     ]
     return Answers(name, role, tuple(answers), seconds, size_bytes)
 
@@ -135,6 +139,33 @@ def _write(
                 written[at] = one
             advance(len(chosen))
     return written
+
+
+def _losses(
+    writer: Writer, rows: Sequence[ChatRow], *, name: str, config: GenerationConfig
+) -> list[tuple[float, int]]:
+    """Return for each row the loss of its answer, and how many tokens that is summed over."""
+    losses = writer.losses(rows, batch_size=config.batch_size) if rows else []
+    if len(losses) != len(rows):
+        raise TunewrightError(f"gave {len(losses)} losses for {len(rows)} rows", place=f"model '{name}'")
+    return losses
+
+
+def _rejected_losses(
+    writer: Writer, rows: Sequence[ChatRow], *, name: str, config: GenerationConfig
+) -> list[float | None]:
+    """Return for each preference the loss of its rejected answer: that of the row with both answers swapped.
+
+    None for other rows, and where the prompt alone fills the length limit, so that no token of an answer is left.
+    """
+    pairs = [at for at, row in enumerate(rows) if row.kind == "preference"]
+    swapped = [
+        rows[at].model_copy(update={"chosen": rows[at].rejected, "rejected": rows[at].chosen}) for at in pairs
+    ]
+    found: list[float | None] = [None] * len(rows)
+    for at, (loss, tokens) in zip(pairs, _losses(writer, swapped, name=name, config=config), strict=True):
+        found[at] = float(loss) if tokens else None
+    return found
 
 
 def _length(row: ChatRow) -> int:

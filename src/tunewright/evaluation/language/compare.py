@@ -19,6 +19,9 @@ from tunewright.support.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    import numpy as np
+    import numpy.typing as npt
+
     from tunewright.config.schema import EvaluationConfig
 
 Standing = Literal["better", "as_good", "worse"]
@@ -99,18 +102,19 @@ def compare(
     by_chance = chance_differences(a, b, metrics=metrics, **settings)
     differences = []
     for name in metrics:
+        applies = a.applies(name) & b.applies(name)
         value_a, value_b = a.figure(name), b.figure(name)
-        if value_a is None or value_b is None:
+        if value_a is None or value_b is None or not applies.any():
             continue
         if METRICS[name].binary:
-            found = _of_yes_and_no(name, a, b, confidence=config.confidence)
+            found = _of_yes_and_no(name, a, b, applies, confidence=config.confidence)
         else:
             sign = METRICS[name].sign
             gap = value_a - value_b
             two_sided, better = p_values(sign * gap, sign * by_chance[name])
             interval = percentiles(gap, drawn_a[name] - drawn_b[name], confidence=config.confidence)
             found = Difference(
-                metric=name, rows=_rows(a, name), a=value_a, b=value_b, difference=interval,
+                metric=name, rows=int(applies.sum()), a=value_a, b=value_b, difference=interval,
                 p_two_sided=two_sided, p_a_better=better, discordance=None,
                 standing=_standing(sign * gap, two_sided, config.confidence),
             )  # fmt: skip
@@ -171,9 +175,10 @@ def _question(model: Scored, at: int) -> tuple[str, str, bool]:
     return one.prompt, one.reference, one.output is None
 
 
-def _of_yes_and_no(name: MetricName, a: Scored, b: Scored, *, confidence: float) -> Difference:
+def _of_yes_and_no(
+    name: MetricName, a: Scored, b: Scored, applies: npt.NDArray[np.bool_], *, confidence: float
+) -> Difference:
     """Compare two models by a figure of yes and no; "only a" counts rows where a alone has a yes."""
-    applies = a.sums[name][:, 1] > 0
     yes_a, yes_b = (each.sums[name][applies, 0] > 0 for each in (a, b))
     only_a, only_b = int((yes_a & ~yes_b).sum()), int((yes_b & ~yes_a).sum())
     wins, losses = (only_a, only_b) if METRICS[name].higher_is_better else (only_b, only_a)
@@ -197,13 +202,6 @@ def _standing(gain: float, p_two_sided: float, confidence: float) -> Standing:
     if p_two_sided > 1 - confidence or gain == 0:
         return "as_good"
     return "better" if gain > 0 else "worse"
-
-
-def _rows(model: Scored, name: MetricName) -> int:
-    """Count rows that a figure applies to: only perplexity applies to plain text."""
-    if name == "perplexity":
-        return int((model.sums[name][:, 1] > 0).sum())
-    return sum(one.output is not None for one in model.answers.answers)
 
 
 def _same_tokens(a: Scored, b: Scored) -> bool:

@@ -53,6 +53,8 @@ class Example(Facts):
     """The rival's where there is one, then the subject's; held against the reference."""
     reference: Shown
     """Held against the subject's answer."""
+    rejected: str | None = None
+    """Of a preference: the answer that isn't wanted."""
     change: float | None
     """The subject's figure less the rival's."""
 
@@ -143,6 +145,7 @@ def _example(subject: Scored, rival: Scored | None, at: int, metric: MetricName)
         prompt=_short(own.prompt),
         answers=tuple(shown),
         reference=Shown(name="reference", pieces=marked(own.reference, own.output or ""), score=None),
+        rejected=None if own.rejected is None else _short(own.rejected),
         change=scores[1] - scores[0] if len(scores) > 1 else None,
     )
 

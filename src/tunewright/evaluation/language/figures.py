@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     Numbers = npt.NDArray[np.float64]
 
 MetricName = Literal[
-    "exact_match", "token_f1", "chrf", "bleu", "rouge_l", "rouge_1", "rouge_2", "valid", "perplexity",
-    "repetition", "unfinished", "empty", "refusal",
+    "exact_match", "token_f1", "chrf", "bleu", "rouge_l", "rouge_1", "rouge_2", "valid", "preferred",
+    "perplexity", "repetition", "unfinished", "empty", "refusal",
 ]  # fmt: skip
 METRIC_NAMES: tuple[MetricName, ...] = get_args(MetricName)
 MOST_LOSS = 700.0
@@ -60,6 +60,7 @@ METRICS: dict[MetricName, Metric] = {
     "rouge_1": Metric("ROUGE-1", higher_is_better=True, unit="share"),
     "rouge_2": Metric("ROUGE-2", higher_is_better=True, unit="share"),
     "valid": Metric("valid answers", higher_is_better=True, unit="share", binary=True),
+    "preferred": Metric("chosen answers preferred", higher_is_better=True, unit="share", binary=True),
     "perplexity": Metric("perplexity", higher_is_better=False, unit="perplexity"),
     "repetition": Metric("repetition", higher_is_better=False, unit="share"),
     "unfinished": Metric("unfinished answers", higher_is_better=False, unit="share", binary=True),
@@ -80,6 +81,11 @@ class Scored:
     def __len__(self) -> int:
         """Return the number of rows."""
         return len(self.answers)
+
+    def applies(self, metric: MetricName) -> npt.NDArray[np.bool_]:
+        """Tell for each row whether it has a figure, bool (rows,)."""
+        counted: npt.NDArray[np.bool_] = self.sums[metric][:, _COUNTED.get(metric, 1)] > 0
+        return counted
 
     def figure(self, metric: MetricName) -> float | None:
         """Return a corpus figure; None where it applies to no row."""
@@ -140,6 +146,8 @@ def from_sums(metric: MetricName, sums: Numbers) -> Numbers:
 
 _BLEU_WIDTH = 11
 """A count of answers, then what ``texts.bleu_counts`` gives."""
+_COUNTED: dict[MetricName, int] = {"bleu": 0}
+"""Which part of a line counts, where it isn't the second."""
 _WIDTHS: dict[MetricName, int] = {name: _BLEU_WIDTH if name == "bleu" else 2 for name in METRIC_NAMES}
 
 
@@ -165,6 +173,8 @@ def _line(one: Answer, rules: AnswerRules) -> dict[MetricName, tuple[float, ...]
     }
     if rules.tells:
         values["valid"] = rules.valid(said)
+    if one.preferred is not None:
+        values["preferred"] = one.preferred
     for name, value in values.items():
         line[name] = (float(value), 1.0)
     line["bleu"] = (1.0, *texts.bleu_counts(said, right))

@@ -62,6 +62,9 @@ class LanguageMetrics(Facts):
     rouge_2: float | None
     valid: float | None
     """Share of answers in the form that the recipe asks for; None where it asks for none."""
+    preferred: float | None = None
+    """Share of preferences whose chosen answer the model holds more likely than the rejected one, by
+    ``Answer.preferred``; None where no row is one."""
     perplexity: float | None
     """Of the references, over all their tokens together."""
     repetition: float | None

@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from tunewright.evaluation.language.report import LanguageReport
 
 TABLE: tuple[MetricName, ...] = (
-    "exact_match", "token_f1", "rouge_l", "rouge_1", "rouge_2", "bleu", "chrf", "valid", "perplexity",
-    "repetition", "unfinished", "empty", "refusal",
+    "exact_match", "token_f1", "rouge_l", "rouge_1", "rouge_2", "bleu", "chrf", "valid", "preferred",
+    "perplexity", "repetition", "unfinished", "empty", "refusal",
 )  # fmt: skip
 """Figures in the order of the page; those that apply to no row are left out."""
 SURE = 0.0001

@@ -251,8 +251,7 @@ def _headline(
         return standing, wording.judged(judgement, rate, standing, confidence=level)
     found = comparisons[0].of(primary) if comparisons else None
     if found is None:
-        rows = len(subject) if primary == "perplexity" else measured.metrics.answered
-        interval = measured.intervals[primary]
+        interval, rows = measured.intervals[primary], int(subject.applies(primary).sum())
         return None, wording.alone(measured.name, interval, primary, rows, confidence=level)
     return found.standing, wording.against(comparisons[0].a, comparisons[0].b, found, confidence=level)
 

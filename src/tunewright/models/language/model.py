@@ -119,6 +119,11 @@ class LanguageModel:
             max_length=self.max_length,
         )
 
+    def text(self, ids: Sequence[int]) -> str:
+        """Return what written tokens say, a stop token at the end taken off."""
+        kept = ids[:-1] if ids and ids[-1] in self.chat.setup.stop_ids else ids
+        return str(self.chat.tokenizer.decode(list(kept), skip_special_tokens=True)).strip()
+
     def losses(self, rows: Sequence[ChatRow], *, batch_size: int = 16) -> list[tuple[float, int]]:
         """Return for each row the summed negative log-likelihood (nats) of its tokens with loss, and their number.
 
@@ -210,9 +215,7 @@ class LanguageModel:
     def _written(self, ids: Sequence[int]) -> Written:
         """Turn new tokens into text, the stop token taken off."""
         finished = bool(ids) and ids[-1] in self.chat.setup.stop_ids
-        kept = ids[:-1] if finished else ids
-        text = self.chat.tokenizer.decode(list(kept), skip_special_tokens=True).strip()
-        return Written(text, len(ids), finished)
+        return Written(self.text(ids), len(ids), finished)
 
     def _description(self) -> Description:
         """Return what the weights alone don't say."""

@@ -31,5 +31,8 @@ class Writer(Protocol):
         ...
 
     def losses(self, rows: Sequence[ChatRow], *, batch_size: int) -> list[tuple[float, int]]:
-        """Return for each row the summed negative log-likelihood (nats) of its tokens with loss, and their number."""
+        """Return for each row the summed negative log-likelihood (nats) of its tokens with loss, and their number.
+
+        Of a preference the chosen answer counts.
+        """
         ...

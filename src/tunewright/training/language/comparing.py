@@ -74,7 +74,7 @@ class ComparingPlan(LanguagePlan):
         rewards = reward_figures(outcomes)
         said = [f"loss {loss:.4f}"]
         if "rewards/accuracy" in rewards:
-            said.append(f"the better answer preferred in {rewards['rewards/accuracy']:.1%}")
+            said.append(f"the better answer has the higher reward in {rewards['rewards/accuracy']:.1%}")
         return Judged(
             figures={
                 "validation/loss": loss,
