@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 import warnings
 
 # Each name is read by the library at import, so these must be set first. DO_NOT_TRACK must read "true":
@@ -37,6 +38,14 @@ NOISY_LOGGERS = (
     "traitlets",
     "py.warnings",
 )
+
+
+def without_torch() -> None:
+    """Let this process never import torch, which Transformers takes in for a tokenizer, too: 270 MB and some seconds.
+
+    For the commands that only tokenise; Transformers then behaves as where torch isn't installed.
+    """
+    sys.modules.setdefault("torch", None)  # type: ignore[arg-type] # how Python says that there is no such module
 
 
 def prepare_environment() -> None:

@@ -15,15 +15,20 @@ from tunewright.support.errors import InputError, TunewrightError
 
 
 @contextmanager
-def writing(path: Path) -> Iterator[Path]:
-    """Give a temporary file beside ``path``; on success it takes the name of ``path`` in one rename."""
+def writing(path: Path, *, mode: int | None = None) -> Iterator[Path]:
+    """Give a temporary file beside ``path``; on success it takes the name of ``path`` in one rename.
+
+    Args:
+        path: The file to be.
+        mode: Its permissions; None: those that the process gives to new files. Until then it is the owner's alone.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     handle, name = tempfile.mkstemp(prefix=f".{path.name}.", dir=path.parent)
     os.close(handle)
     temporary = Path(name)
     try:
         yield temporary
-        temporary.chmod(0o666 & ~_umask())
+        temporary.chmod(0o666 & ~_umask() if mode is None else mode)
         temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
@@ -46,9 +51,9 @@ def writing_folder(path: Path) -> Iterator[Path]:
         shutil.rmtree(old, ignore_errors=True)
 
 
-def write_text(path: Path, text: str) -> None:
+def write_text(path: Path, text: str, *, mode: int | None = None) -> None:
     """Write UTF-8 text atomically."""
-    with writing(path) as temporary:
+    with writing(path, mode=mode) as temporary:
         temporary.write_text(text, encoding="utf-8")
 
 

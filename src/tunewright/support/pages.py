@@ -12,15 +12,17 @@ if TYPE_CHECKING:
 def open_template(package: str, name: str, **filters: Callable[..., Any]) -> Template:
     """Open a template; a name that it uses and isn't given is an error.
 
+    Every template can ``{% include "head.html" %}``: charset, a policy that lets nothing be loaded, and our style.
+
     Args:
         package: The dotted name of the package that it lies in.
         name: Its file.
         filters: What it may call, by name.
     """
-    from jinja2 import Environment, PackageLoader, StrictUndefined
+    from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
-        loader=PackageLoader(package, "."),
+        loader=ChoiceLoader([PackageLoader(package, "."), PackageLoader("tunewright.support", ".")]),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,
