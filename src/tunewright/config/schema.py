@@ -19,7 +19,9 @@ from tunewright.config.language import (
     Preference,
     Reinforcement,
 )
+from tunewright.config.monitoring import MonitoringConfig
 from tunewright.config.section import OpenShare, Section, Share
+from tunewright.config.serving import ServingConfig
 
 
 class ModelConfig(Section):
@@ -228,6 +230,8 @@ class Recipe(Section):
     evaluation: EvaluationConfig = EvaluationConfig()
     registry: RegistryConfig = RegistryConfig()
     orchestration: Orchestration = Orchestration()
+    serving: ServingConfig = ServingConfig()
+    monitoring: MonitoringConfig = MonitoringConfig()
     notebooks: dict[Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_-]{0,49}$")], NotebookStep] = Field(
         {}, description="Notebooks that run as steps, by name."
     )
