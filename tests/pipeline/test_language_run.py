@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from itertools import product
 
 import pytest
 from projects import tunewright
+
+from running import start
 
 SAYS = {
     "cat": "meow", "dog": "woof", "cow": "moo", "duck": "quack", "pig": "oink", "sheep": "baa", "bee": "buzz",
@@ -30,6 +33,8 @@ CONFIG = """defaults:
   - evaluation: default
   - registry: local
   - orchestration: default
+  - serving: default
+  - monitoring: default
   - _self_
 
 project: animals
@@ -147,3 +152,84 @@ def test_a_classifier_command_on_a_language_model_says_what_to_use(project):
     listed = tunewright(project, "models", "list").stdout
     assert "exact" in listed  # its heading is "exact match", in two lines where there is little room
     assert "accuracy" not in listed
+
+
+@pytest.fixture(scope="module")
+def chosen(project):
+    """What `optimize` said of the champion."""
+    words = ("--engine", "ctranslate2:int8", "--engine", "onnx:int8", "--threads", "1", "--json")
+    done = tunewright(project, "optimize", *words, "--max-accuracy-loss", "0.5")
+    assert done.returncode == 0, done.stderr
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_its_engine_is_chosen_by_what_it_answers_and_how_fast(project, chosen):
+    report = chosen
+    tried = {f"{one['form']['engine']}:{one['form']['precision']}": one for one in report["tried"]}
+
+    assert (report["unit"], report["metric"]) == ("tokens", "token_f1")
+    assert "multiple of 16" in tried["onnx:int8"]["refusals"][0]
+    reference = tried["transformers:fp32"]
+    assert reference["refusals"] == []
+    assert reference["kept"] == 1.0
+    assert [each["batch"] for each in reference["measured"]["timings"]] == [1, 8, 32]
+    shown = tunewright(project, "models", "show", "--json")
+    assert (
+        json.loads(shown.stdout)["engine"] == f"{report['chosen']['engine']}:{report['chosen']['precision']}"
+    )
+
+
+@pytest.mark.slow
+@pytest.mark.timeout(600)
+def test_the_champion_is_served_to_curl_openai_and_mlflow(project, chosen):
+    import pandas as pd
+    from mlflow.pyfunc.scoring_server.client import ScoringServerClient
+    from openai import OpenAI
+
+    question = ASKED[0].format("cow")
+    wanted = written_by_its_copy(project, question, 8)
+    messages = [{"role": "user", "content": question}]
+    server = start("", cwd=project)
+    try:
+        curl = ["curl", "-sf", f"{server.url}/v1/chat/completions", "-H", "content-type: application/json"]
+        body = {"messages": messages, "max_tokens": 8}
+        said = json.loads(subprocess.check_output([*curl, "-d", json.dumps(body)]))
+        assert said["choices"][0]["message"]["content"] == wanted
+        client = OpenAI(base_url=f"{server.url}/v1", api_key="none")
+        stream = client.chat.completions.create(
+            model="animals@champion", messages=messages, max_tokens=8, stream=True
+        )
+        assert "".join(each.choices[0].delta.content or "" for each in stream) == wanted
+        scored = ScoringServerClient("127.0.0.1", int(server.url.rpartition(":")[2])).invoke(
+            pd.DataFrame({"messages": [messages]})
+        )
+        whole = scored["predictions"][0]["choices"][0]["message"]["content"]
+        assert whole == written_by_its_copy(project, question, 256)
+        (card,) = client.models.list().data
+    finally:
+        assert server.end() == 0
+    traced = json.loads(tunewright(project, "trace", said["id"], "--json").stdout)
+    assert traced["answer"]["is_registered"] is True
+    assert traced["answer"]["model"] == f"animals/{card.version}"
+    assert card.engine == f"{chosen['chosen']['engine']}:{chosen['chosen']['precision']}"
+
+
+def written_by_its_copy(project, question: str, tokens: int) -> str:
+    """What the copy that was chosen for the champion answers when nothing stands before it."""
+    from tunewright.data.chat.rows import ChatRow, Message
+    from tunewright.engines.copies import open_language_model
+    from tunewright.engines.interface import Sampling
+    from tunewright.engines.registering import attached
+    from tunewright.pipeline.project import Project
+    from tunewright.registry.tracking import connect
+
+    opened = Project.open(project)
+    _, copy = attached(connect(opened.last_recipe(), opened.paths))
+    model = open_language_model(copy, threads=1, slots=1)
+    row = ChatRow(kind="conversation", messages=(Message(role="user", content=question),))
+    (answer,) = model.answer([model.prompt(row).ids], Sampling(max_new_tokens=tokens, logprobs=-1))
+    model.close()
+    ids = answer.ids[:-1] if answer.finish == "stop" else answer.ids
+    return model.side.text(ids).strip()

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from functools import partial
 from pathlib import Path
 
 import psutil
@@ -111,6 +112,8 @@ def test_a_stopped_run_leaves_no_process(project, stop, code, mark):
     process = subprocess.Popen(
         [sys.executable, "-m", "tunewright", "notebook", "run", path.name],
         cwd=project, stderr=subprocess.PIPE, stdout=subprocess.DEVNULL, text=True,
+        # Where tests run in the background, Ctrl-C is ignored, and children inherit that.
+        preexec_fn=partial(signal.signal, signal.SIGINT, signal.SIG_DFL),  # noqa: PLW1509 - no other thread
     )  # fmt: skip
     end = time.monotonic() + WAIT_S
     while not started.exists():

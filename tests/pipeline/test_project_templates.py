@@ -47,6 +47,7 @@ def test_a_template_goes_on_from_the_base_beside_it(side, template):
     project = made(side, template)
     facts = run(project)
     assert set(facts["metrics"]) >= {"perplexity", "exact_match"}
+    assert ("preferred" in facts["metrics"]) is (template == "preference")
     assert facts["steps"]["train"] == "ran"
     asked = tunewright(
         project, "ask", "--model", f"{template}/2", "--max-new-tokens", "4", "Where is 4471-A?"

@@ -26,8 +26,8 @@ def test_every_step_names_a_function_and_keys_that_exist():
         assert set(step.params) <= keys, step.name
 
 
-SURROUNDINGS = {"data.versioning", "orchestration"}
-"""Sections that say what happens around the steps; no result depends on them."""
+SURROUNDINGS = {"data.versioning", "orchestration", "serving", "monitoring"}
+"""Sections that say what happens around the steps and after them; no result depends on them."""
 
 
 def test_every_key_of_the_recipe_is_read_by_a_step():

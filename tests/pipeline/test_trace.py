@@ -319,3 +319,34 @@ def test_data_that_is_not_committed_is_traced_as_the_present_and_through_the_run
     )
     refused = call(shop, "trace", f"shop/{ran['version']}", "--rows")
     assert (refused.code, "no commit on this branch holds its data" in refused.complaint) == (1, True)
+
+
+def test_a_served_answer_leads_to_its_version_and_to_the_rows_that_it_learned_from(past):
+    from tunewright.monitoring.records import RequestRecord
+    from tunewright.monitoring.request_log import FOLDER, RequestLog
+
+    text, *_ = past.relabelled
+    log = RequestLog(past.folder / ".tunewright" / FOLDER)
+    log.append(
+        RequestRecord(
+            time=1_795_000_000.0,
+            prediction_id="pred_019aa0b1c2d30123456789abcdef-0",
+            request_id="job-1",
+            route="/v1/classify",
+            model="shop",
+            version=past.second["version"],
+            key="",
+            status=200,
+            latency_s=0.01,
+            text=text,
+            label="order_status",
+            confidence=0.75,
+        )
+    )
+    log.close()
+    facts = traced(past, "pred_019aa0b1c2d30123456789abcdef", "--rows", "--split", "train", "--limit", "5")
+    assert facts["version"]["models"][0]["version"] == past.second["version"]
+    assert len(facts["version"]["rows"]) == 5
+    assert facts["answer"]["text"] is None
+    assert facts["row"]["text"] == text
+    assert [each["commit"] for each in facts["row"]["data"]] == commits(past)

@@ -1,4 +1,4 @@
-"""``tunewright trace``: from a version to its rows, and from a row to all that it went into."""
+"""``tunewright trace``: from an answer to its version, from a version to its rows, from a row to all it went into."""
 
 from __future__ import annotations
 
@@ -14,11 +14,15 @@ from tunewright.support.errors import InputError, nearest
 if TYPE_CHECKING:
     from tunewright.data.dataset import SplitName
     from tunewright.evaluation.lineage_page import Listed
-    from tunewright.pipeline.project import Project
+    from tunewright.pipeline.tracing.answer import AnswerTrace
     from tunewright.pipeline.tracing.facts import RowTrace, VersionTrace
 
-WHAT = "A model version (NAME/3, NAME@champion), a data version (commit, digest, run, latest) or a row's id row-…"
+WHAT = (
+    "A model version (NAME/3, NAME@champion), a data version (commit, digest, run, latest), a row's id row-… or a"
+    " served answer's id pred_…"
+)
 ROW_ID = "row-"
+PREDICTION_ID = "pred_"
 LIMIT = 100
 LONGEST = 100
 """Characters of a text that the terminal shows."""
@@ -44,13 +48,15 @@ def trace(
     force: Annotated[bool, typer.Option("--force", help="Replace a page that exists.")] = False,
     json_: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
 ) -> None:
-    """Follow a version to its data and rows, or a row to the versions, runs, models and answers that know it.
+    """Follow a version or a served answer to data and rows, or a row to versions, runs, models, answers that know it.
 
     tunewright trace spam/3 --rows --split test
 
     tunewright trace --text "you have won a prize" --html prize.html
 
     tunewright trace --row 17 --in spam/1
+
+    tunewright trace pred_019aa0b1c2d30123456789abcdef-0
     """
     _refuse_contradictions(what, text, row, within, rows=rows, split=split)
     if html is not None and html.exists() and not force:
@@ -59,18 +65,22 @@ def trace(
     if text is not None or row is not None or what.startswith(ROW_ID):
         about = project.trace_row(text, row_id=what or None, row=row, within=within, fetch=fetch)
         _tell_row(about, html, as_json=json_)
+        return
+    wanted, listed = _split(split), limit if rows else 0
+    if what.startswith(PREDICTION_ID):
+        _tell_answer(project.trace_answer(what, rows=listed, split=wanted), html, as_json=json_)
     else:
-        _tell_version(_traced(project, what, limit if rows else 0, split), html, as_json=json_)
+        _tell_version(project.trace(what, rows=listed, split=wanted), html, as_json=json_)
 
 
-def _traced(project: Project, what: str, rows: int, split: str | None) -> VersionTrace:
+def _split(split: str | None) -> SplitName | None:
     from tunewright.data.dataset import SPLITS
 
     wanted: SplitName | None = next((each for each in SPLITS if each == split), None)
     if split is not None and wanted is None:
         mend = nearest(split, [*map(str, SPLITS)]) or f"known: {', '.join(SPLITS)}"
         raise InputError("is no split", place=f"--split {split}", mend=mend)
-    return project.trace(what, rows=rows, split=wanted)
+    return wanted
 
 
 def _refuse_contradictions(
@@ -112,6 +122,17 @@ def _tell_row(trace: RowTrace, html: Path | None, *, as_json: bool) -> None:
         emit_json(trace.as_json())
     else:
         _print(row_facts(trace), row_lists(trace))
+
+
+def _tell_answer(trace: AnswerTrace, html: Path | None, *, as_json: bool) -> None:
+    from tunewright.pipeline.tracing.answer_lists import answer_facts, answer_lists, answer_page
+
+    if html is not None:
+        _write(html, answer_page(trace))
+    if as_json:
+        emit_json(trace.as_json())
+    else:
+        _print(answer_facts(trace), answer_lists(trace))
 
 
 def _write(html: Path, page: str) -> None:

@@ -13,10 +13,11 @@ LANGUAGE = {
     "chrf": "chrF",
     "bleu": "BLEU",
     "rouge_l": "ROUGE-L",
+    "preferred": "preferred",
     "perplexity": "perplexity",
 }
 
-LISTED = ("accuracy", "f1_macro", "exact_match", "perplexity")
+LISTED = ("accuracy", "f1_macro", "exact_match", "preferred", "perplexity")
 """Those that a list of versions has room for."""
 
 

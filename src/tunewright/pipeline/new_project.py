@@ -36,6 +36,8 @@ defaults:
   - evaluation: default
   - registry: local
   - orchestration: default
+  - serving: default
+  - monitoring: default
   - _self_
 
 project: {name} # name of the MLflow experiment and of the registered model

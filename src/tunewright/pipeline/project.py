@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from tunewright.pipeline.search import SweepSettings
     from tunewright.pipeline.summary import Outcome
     from tunewright.pipeline.sweep_conclusion import SweepOutcome
+    from tunewright.pipeline.tracing.answer import AnswerTrace
     from tunewright.pipeline.tracing.facts import RowTrace, VersionTrace
     from tunewright.pipeline.versioned_data import VersionedData
 
@@ -253,6 +254,21 @@ class Project:
         from tunewright.pipeline.tracing.row import RowAsked, trace_row
 
         return trace_row(self, RowAsked(text, row_id, row, within), fetch=fetch)
+
+    def trace_answer(
+        self, prediction_id: str, *, rows: int = 0, split: SplitName | None = None
+    ) -> AnswerTrace:
+        """Say which model version gave a served answer, what it learned from, and whether it had seen the text.
+
+        Args:
+            prediction_id: ``data[].id`` of the answer, or ``x-prediction-id`` of a request with one text.
+            rows: How many rows of the version's data to list at most.
+            split: List rows of this split alone.
+        """
+        from tunewright.pipeline.tracing.answer import trace_answer
+        from tunewright.pipeline.tracing.version import Listing
+
+        return trace_answer(self, prediction_id, Listing(split, rows) if rows else None)
 
     def run_notebook(
         self, file: Path, parameters: Mapping[str, object] | None = None, *, timeout_s: int | None = None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from typing import TYPE_CHECKING
 
-from tunewright.evaluation.plots import COLOURS, INK, NARROW, ONE, SOFT, TWO, svg
+from tunewright.evaluation.plots import INK, NARROW, ONE, SOFT, TWO, svg
 from tunewright.pipeline.search_space import written
 
 if TYPE_CHECKING:
@@ -16,8 +16,6 @@ if TYPE_CHECKING:
     from tunewright.pipeline.trial_record import TrialRecord, Value
 
 WIDE = (9.4, 3.6)
-LIGHT = dict(zip(COLOURS.values(), ("#1d2430", "#647084", "#e4e2dc", "#3b6ea5", "#c77a24"), strict=True))
-"""The colours of a plot that stands alone, on white."""
 FEWEST_FIELDS = 2
 """Fewer than this have no shares to compare."""
 LOG_SPAN = 30.0
@@ -30,13 +28,6 @@ def sweep_plots(report: SweepReport) -> dict[str, str]:
     if len(report.importances) >= FEWEST_FIELDS:
         plots["importance"] = importance(report)
     return plots
-
-
-def standalone(plot: str) -> str:
-    """Make a plot of a page a file of its own: fixed colours, white ground."""
-    for variable, colour in LIGHT.items():
-        plot = plot.replace(variable, colour)
-    return plot.replace("<svg ", '<svg style="background:#fff" ', 1)
 
 
 def history(report: SweepReport) -> str:

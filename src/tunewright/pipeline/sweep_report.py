@@ -5,7 +5,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tunewright.pipeline.sweep_plots import standalone, sweep_plots
+from tunewright.evaluation.plots import standalone
+from tunewright.pipeline.sweep_plots import sweep_plots
 from tunewright.pipeline.trial_record import Facts, TrialRecord
 from tunewright.support.files import write_json, write_text, writing_folder
 from tunewright.support.pages import open_template
