@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import subprocess
+import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,9 +25,17 @@ def require(condition: bool, reason: str) -> None:
 
 
 LONGEST = (
-    "test_sweep.py", "test_stack.py", "test_kills_and_damage.py", "test_run.py", "test_kill_anywhere.py",
-    "test_data_versions.py", "test_commands.py", "test_loop.py", "test_lifecycle.py", "test_trace.py",
-    "test_labelling_loop.py", "test_language_run.py", "test_project_templates.py", "test_processes_agree.py",
+    "test_sweep.py", "test_stack.py", "test_real_sources.py", "test_kill_anywhere.py", "test_commands.py",
+    "test_hot_swap.py", "test_moved_project.py", "test_preferences.py", "test_language_run.py",
+    "test_copies.py", "test_kills_and_damage.py", "test_notebook_kernel.py", "test_project_templates.py",
+    "test_data_versions.py", "test_models.py", "test_dagster.py", "test_wrong_uses.py", "test_run.py",
+    "test_readers_damage.py", "test_bench_serve.py", "test_optimize.py", "test_executions.py",
+    "test_training.py", "test_killed.py", "test_resume.py", "test_sft.py", "test_sweep_words.py",
+    "test_opening.py", "test_notebooks.py", "test_classifier.py", "test_launching.py", "test_loop.py",
+    "test_server_live.py", "test_architectures.py", "test_notebook_steps.py", "test_lifecycle.py",
+    "test_forecast.py", "test_trace.py", "test_language_judging.py", "test_memory_forecast.py",
+    "test_processes_agree.py", "test_validation_from_ingest.py", "test_grpo.py", "test_language_models.py",
+    "test_language_engines.py", "test_study.py", "test_versions.py", "test_tokenizer_checks.py",
 )  # fmt: skip
 """Files that take minutes: they come first, so that two workers, each with whole files, end together."""
 
@@ -147,3 +158,29 @@ def messages() -> str:
     from importlib import resources
 
     return (resources.files("tunewright") / "demo" / "messages.csv").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def small_disk(tmp_path, require):
+    """A real file system of half a megabyte."""
+    require(sys.platform == "linux" and os.geteuid() == 0, "mounting a small disk needs root on Linux")
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    made = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", str(folder)], capture_output=True, check=False
+    )
+    require(made.returncode == 0, f"no tmpfs can be mounted here: {made.stderr.decode()}")
+    yield folder
+    subprocess.run(["umount", "-l", str(folder)], check=True)
+
+
+@pytest.fixture(scope="session")
+def fill_up():
+    """Write a file until the disk is full."""
+
+    def fill(ballast: Path) -> None:
+        with contextlib.suppress(OSError), ballast.open("wb", buffering=0) as stream:
+            while stream.write(bytes(4096)):
+                pass
+
+    return fill

@@ -17,19 +17,23 @@ from tunewright import __version__
 from tunewright.cli import (
     ask,
     auth,
+    bench,
     config,
     data,
     doctor,
     evaluate,
     importing,
     infer,
+    keys,
     labels,
     models,
     notebook,
+    optimize,
     predict,
     project,
     run,
     sample,
+    serve,
     server,
     stack,
     sweep,
@@ -80,7 +84,9 @@ app.command("predict")(predict.predict)
 app.command("ask")(ask.ask)
 app.command("evaluate")(evaluate.evaluate)
 app.command("infer")(infer.infer)
+app.command("optimize")(optimize.optimize)
 app.command("sample")(sample.sample)
+app.command("serve")(serve.serve)
 app.add_typer(labels.app, name="labels")
 app.add_typer(data.app, name="data")
 app.add_typer(models.app, name="models")
@@ -93,6 +99,8 @@ app.command("down")(stack.down)
 app.command("status")(stack.status)
 app.add_typer(server.app, name="server")
 app.add_typer(auth.app, name="auth")
+app.add_typer(keys.app, name="keys")
+app.add_typer(bench.app, name="bench")
 app.command("doctor")(doctor.doctor)
 
 

@@ -1,0 +1,224 @@
+"""From what a person names to a copy that can be opened: ``python -m tunewright.serving.opening < REQUEST``.
+
+A registered model is looked up, and converted if need be, in a process of its own: MLflow and torch are imported there,
+and their memory goes with it.
+"""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from pydantic import BaseModel, ConfigDict
+
+from tunewright.config.schema import Recipe  # noqa: TC001 -- pydantic reads the annotations
+from tunewright.engines.copies import MANIFEST, read_manifest
+from tunewright.engines.interface import Form
+from tunewright.serving.served import Identity
+from tunewright.support.console import say
+from tunewright.support.environment import prepare_environment, quieten_libraries
+from tunewright.support.errors import InputError, TunewrightError
+from tunewright.support.paths import ProjectPaths
+
+if TYPE_CHECKING:
+    from tunewright.registry.references import Version
+    from tunewright.registry.tracking import Tracking
+
+MODULE = "tunewright.serving.opening"
+REFERENCE = Form("transformers", "fp32")
+CACHE = Path("cache") / "engines"
+
+
+class Request(BaseModel):
+    """What is to be found."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    reference: str
+    recipe: Recipe
+    root: Path
+
+
+class Found(BaseModel):
+    """A copy, and whose it is."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    folder: Path
+    name: str
+    version: str
+    aliases: tuple[str, ...] = ()
+    certificate: Path | None = None
+    """What it answered when it was made; None for a copy named by its folder."""
+    called: str = ""
+    """What it is called where it is served beside another one."""
+
+    @property
+    def identity(self) -> Identity:
+        """Which model it is."""
+        manifest = read_manifest(self.folder)
+        form, digest = str(manifest.form), manifest.model_digest
+        return Identity(self.name, self.version, form, digest, self.aliases, self.called)
+
+
+class _Reply(BaseModel):
+    """What the process answers: a copy, or the parts of an error."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+    found: Found | None = None
+    fact: str = ""
+    place: str = ""
+    mend: str = ""
+    is_input: bool = False
+
+
+def find_copy(reference: str, recipe: Recipe, paths: ProjectPaths | None) -> Found:
+    """Find what a person names.
+
+    Args:
+        reference: The folder of a copy, or a registered model: ``NAME``, ``NAME@alias``, ``NAME/3``; empty takes the
+            project's champion.
+        recipe: Says where models are registered.
+        paths: The project, where there is one.
+
+    Raises:
+        InputError: When it names nothing that can be served.
+        TunewrightError: When a model can't be converted.
+    """
+    folder = Path(reference).expanduser()
+    if reference and (folder / MANIFEST).is_file():
+        return _copy(folder.resolve())
+    if paths is None:
+        raise InputError(
+            "is no copy's folder, and this is no project whose models could be meant",
+            place=f"'{reference}'",
+            mend="name a folder with engine.json, or run this inside a project",
+        )
+    request = Request(reference=reference, recipe=recipe, root=paths.root)
+    done = subprocess.run(
+        [sys.executable, "-m", MODULE],
+        input=request.model_dump_json(),
+        stdout=subprocess.PIPE,
+        text=True,
+        check=False,
+    )
+    return read_reply(done.stdout, done.returncode, reference)
+
+
+def watchable(reference: str, recipe: Recipe, paths: ProjectPaths | None) -> Request | None:
+    """Return what is to be watched of what a person names; None where it can't come to mean another version."""
+    is_copy = reference and (Path(reference).expanduser() / MANIFEST).is_file()
+    is_version = reference.rpartition("/")[2].isdecimal()
+    if paths is None or is_copy or is_version:
+        return None
+    return Request(reference=reference, recipe=recipe, root=paths.root)
+
+
+def read_reply(said: str, code: int | None, reference: str) -> Found:
+    """Read what the process of an opening said.
+
+    Args:
+        said: Its standard output.
+        code: Its exit code.
+        reference: What was to be opened.
+
+    Raises:
+        InputError: When that names nothing.
+        TunewrightError: When it can't be served.
+    """
+    try:
+        reply = _Reply.model_validate_json(said.rpartition("\n")[2])
+    except ValueError as error:
+        raise TunewrightError(f"its opening ended with exit code {code}", place=reference) from error
+    if reply.found is None:
+        kind = InputError if reply.is_input else TunewrightError
+        raise kind(reply.fact, place=reply.place, mend=reply.mend)
+    return reply.found
+
+
+def registered_copy(request: Request) -> Found:
+    """Find the copy that is registered with a version, or make one; this imports MLflow, and torch to convert.
+
+    Raises:
+        InputError: When there is no such version.
+        TunewrightError: When its copy is gone, or it can't be converted.
+    """
+    from tunewright.engines.registering import attached
+    from tunewright.registry.packaging import CERTIFICATE_FILE
+    from tunewright.registry.storage import model_folder
+    from tunewright.registry.tracking import connect
+
+    tracking = connect(request.recipe, ProjectPaths(request.root))
+    version, folder = attached(tracking, request.reference)
+    return Found(
+        folder=folder or _made(tracking, version),
+        name=version.name,
+        version=str(version.version),
+        aliases=version.aliases,
+        certificate=model_folder(tracking, version.uri) / CERTIFICATE_FILE,
+    )
+
+
+def main() -> None:
+    """Answer one request on standard output."""
+    prepare_environment()
+    quieten_libraries()
+    request = Request.model_validate_json(sys.stdin.read())
+    try:
+        reply = _Reply(found=registered_copy(request))
+    except TunewrightError as error:
+        reply = _Reply(
+            fact=error.fact, place=error.place, mend=error.mend, is_input=isinstance(error, InputError)
+        )
+    sys.stdout.write("\n" + reply.model_dump_json())
+
+
+def _copy(folder: Path) -> Found:
+    """Name a copy by its folder."""
+    manifest = read_manifest(folder)
+    return Found(folder=folder, name=folder.name, version=manifest.model_digest[:12])
+
+
+def _made(tracking: Tracking, version: Version) -> Path:
+    """Convert a version for the reference engine; the same one is converted once.
+
+    Raises:
+        TunewrightError: When it can't be converted.
+    """
+    import tempfile
+
+    from tunewright.registry.language_models import is_language_model
+
+    say(f"{version.reference} has no copy yet: it is served by {REFERENCE}, the slowest engine")
+    make = _made_language_model if is_language_model(tracking, version.reference) else _made_classifier
+    with tempfile.TemporaryDirectory() as name:
+        return make(tracking, version, Path(name) / "source")
+
+
+def _made_classifier(tracking: Tracking, version: Version, place: Path) -> Path:
+    from tunewright.engines.conversion import classifier_source, convert
+    from tunewright.engines.text_side import TextFacts
+    from tunewright.registry.models import load
+
+    classifier = load(tracking, version.reference)
+    source = classifier_source(classifier, place)
+    return convert(source, REFERENCE, tracking.state / CACHE, text=TextFacts.of(classifier))
+
+
+def _made_language_model(tracking: Tracking, version: Version, place: Path) -> Path:
+    from tunewright.engines.conversion import convert
+    from tunewright.engines.language_side import language_source
+    from tunewright.registry.language_models import load_language_certificate, load_language_model
+
+    certificate = load_language_certificate(tracking, version.reference)
+    probes = [[*probe.token_ids, *probe.written] for probe in certificate.probes]
+    model = load_language_model(tracking, version.reference)
+    source, facts = language_source(model, place, probes=probes, bound=certificate.bound)
+    return convert(source, REFERENCE, tracking.state / CACHE, language=facts)
+
+
+if __name__ == "__main__":
+    main()
