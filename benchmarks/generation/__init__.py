@@ -1,0 +1,1 @@
+"""Parts of ``benchmarks/generation.py``: its model, the ways to ask it, its roof, its tables."""
