@@ -150,6 +150,15 @@ def git(words: list[str]) -> None:
     assert words == ["clone", "https://github.com/tunewright/tunewright"], words
 
 
+def curl(words: list[str]) -> None:
+    """Accept a request to our own server, at a path that it has."""
+    from tunewright.serving.app import all_endpoints
+
+    known = {each.path for each in all_endpoints()} | {"/openapi.json"}
+    (address,) = [word for word in words if word.startswith("http://127.0.0.1:")]
+    assert "/" + address.split("/", 3)[3] in known, f"the server has no path {address}"
+
+
 def one_word(words: list[str]) -> None:
     """Accept `cd FOLDER` and `cat FILE`: names that the reader chooses."""
     assert len(words) == 1, words
@@ -170,6 +179,7 @@ FORMS = {
     "pytest": pytest,
     "pip": pip,
     "git": git,
+    "curl": curl,
     "cd": one_word,
     "cat": one_word,
     "pre-commit": pre_commit,
@@ -189,6 +199,6 @@ def fault(words: tuple[str, ...], configs: Path | None = None) -> str:
             tunewright(list(words[1:]), configs)
         else:
             FORMS[program](list(words[1:]))
-    except (AssertionError, TunewrightError, UsageError, DvcParserError) as error:
+    except (AssertionError, ValueError, TunewrightError, UsageError, DvcParserError) as error:
         return f"`{' '.join(words)}`: {error}"
     return ""

@@ -15,8 +15,9 @@ from walking import Said, Walk, follow, missing_lines, promoted
 
 from tunewright.config.compose import known_keys, validate
 from tunewright.pipeline.steps import STEPS
+from tunewright.serving.bench.profile import Profile
 
-LANGUAGES = {*SHELL, "prose", "python", "yaml", "text", "nginx"}
+LANGUAGES = {*SHELL, "prose", "python", "yaml", "toml", "text", "nginx"}
 STORIES = ("README.md", "docs/tutorial.md")
 """Pages that are followed from the first command to the last, in a project of their own."""
 LABELLING = ("docs/batch-inference.md", "docs/labelling.md")
@@ -24,6 +25,8 @@ LABELLING = ("docs/batch-inference.md", "docs/labelling.md")
 LOOKED_AT = [page for page in PAGES if name_of(page) not in (*STORIES, *LABELLING)]
 REFERENCE = "docs/cli.md"
 OPTION_FILE = re.compile(r"`configs/(\w+)/(\w+)\.yaml`")
+SERVED = ("docs/serving.md", "docs/serving-language-models.md", "docs/rollout.md")
+"""Pages whose Python speaks to a server: tests/serving follows them."""
 STAND_INS = {"docs/training.md": ("Recipe()", "recipe_of_the_project")}
 """What a page's Python says and a test can't afford: there, a base that trains for minutes."""
 
@@ -148,7 +151,7 @@ def test_a_pages_commands_exist_and_those_that_only_look_run(page, readme, tiny_
             complaints += [
                 f"{command}: exit {each.code}: {each.err}" for command, each in others if each.code
             ]
-        elif block.language == "python":
+        elif block.language == "python" and name_of(page) not in SERVED:
             code = block.text.replace(*STAND_INS.get(name_of(page), ("", "")))
             walk.run_python(code, names_for(name_of(page), readme.project))
     for group, name in options:
@@ -183,7 +186,10 @@ def test_every_command_in_a_sentence_exists(page, tmp_path):
 
 @pytest.mark.parametrize("page", PAGES, ids=name_of)
 def test_every_key_in_a_sentence_exists(page):
-    sections = tuple(f"{name}." for name in ("data", "model", "training", "evaluation", "registry"))
+    sections = tuple(
+        f"{name}."
+        for name in ("data", "model", "training", "evaluation", "registry", "serving", "monitoring")
+    )
     for place, span in spans(page):
         key = span.partition("=")[0]
         if key.startswith(sections) and re.fullmatch(r"[a-z_0-9.]+", key) and not is_file_name(key):
@@ -199,7 +205,11 @@ def test_every_block_says_its_language_and_every_configuration_is_valid(page):
     options = options_in(page)
     for block in blocks(page):
         assert block.language in LANGUAGES, f"{block.place}: a block in '{block.language}'"
-        if block.language == "yaml" and block.text not in options.values():
+        if block.language == "toml":
+            assert pytest.importorskip("tomllib").loads(block.text)
+        elif block.language == "yaml" and name_of(page) == "docs/load-testing.md":
+            Profile(**yaml.safe_load(block.text))
+        elif block.language == "yaml" and block.text not in options.values():
             validate(yaml.safe_load(block.text))
 
 
