@@ -2,7 +2,9 @@
 BIN := .venv/bin
 ROOT := $(CURDIR)
 
-.PHONY: help setup demo demo-llm test lint bench clean
+TESTS := -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder
+
+.PHONY: help setup demo demo-llm test coverage lint bench clean
 
 help: ## say what there is
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 12
@@ -25,7 +27,10 @@ demo-llm: setup ## a language model from nothing: pre-train, fine-tune with LoRA
 	@cd demo-llm/extract && "$(ROOT)/$(BIN)/tunewright" ask "Hello, order 4471-A never came. I bought the red kettle on 3 March."
 
 test: setup ## pass the tests
-	@$(BIN)/python -m pytest -q -n 2 --dist loadfile --no-loadscope-reorder --cov --cov-report=term $(PYTEST)
+	@$(BIN)/python $(TESTS) $(PYTEST)
+
+coverage: setup ## pass the tests and say which lines they reach; takes twice as long
+	@$(BIN)/python $(TESTS) --cov --cov-report=term $(PYTEST)
 
 lint: setup ## style, types, layers
 	@$(BIN)/ruff check src tests benchmarks tools
