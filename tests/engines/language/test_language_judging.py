@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import json
 import shutil
+import socket
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
 
@@ -21,8 +24,19 @@ from tunewright.support.errors import TunewrightError
 FORMS = [
     "transformers:fp32",
     "ctranslate2:fp32",
-    *(pytest.param(form, marks=pytest.mark.slow) for form in ("openvino:fp32", "onnx:fp32")),
+    *(pytest.param(form, marks=pytest.mark.slow) for form in ("openvino:fp32", "onnx:fp32", "remote:server")),
 ]
+SERVER = Path(__file__).with_name("completions_server.py")
+
+
+@pytest.fixture
+def server(monkeypatch):
+    """Name a server that the remote engine starts on each copy."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    monkeypatch.setenv("TUNEWRIGHT_REMOTE_URL", f"http://127.0.0.1:{port}/v1")
+    monkeypatch.setenv("TUNEWRIGHT_REMOTE_COMMAND", f"{sys.executable} {SERVER} {{folder}} {port}")
 
 
 @pytest.fixture(scope="module")
@@ -78,7 +92,7 @@ def change_template(side):
 
 
 @pytest.mark.parametrize("form", FORMS)
-def test_broken_conversions_are_refused(judged, tuned, subject, wide_stories, cache, tmp_path, form):
+def test_broken_conversions_are_refused(judged, tuned, subject, wide_stories, cache, tmp_path, server, form):
     good = convert(tuned.source, Form.parse(form), cache, language=tuned.facts)
     found = judged(good)
     assert found.passes, found.refusals
@@ -93,7 +107,8 @@ def test_broken_conversions_are_refused(judged, tuned, subject, wide_stories, ca
     base = subject(wide_stories)
     dropped = judged(convert(base.source, Form.parse(form), cache, language=base.facts))
     assert "log-probabilities differ by" in dropped.refusals[0]
-    assert "of the certified tokens" in dropped.refusals[1]
+    # A server may hold weights in fewer bits, so that more tokens pass as ties.
+    assert form == "remote:server" or "of the certified tokens" in dropped.refusals[1]
 
 
 @pytest.mark.parametrize(
