@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from contextlib import closing
 from typing import TYPE_CHECKING
 
 from tunewright.engines.children import LanguageMeasured, LanguageMeasureJob, Spoken, Timed
@@ -25,6 +26,12 @@ def measure_language_model(job: LanguageMeasureJob) -> LanguageMeasured:
     began = time.perf_counter()
     slots = max([*job.batches, BATCH_SIZE])
     model = open_language_model(job.folder, threads=job.threads, slots=slots)
+    # An engine may have started a server, which must not outlive this.
+    with closing(model):
+        return _measured(model, job, began)
+
+
+def _measured(model: EngineLanguageModel, job: LanguageMeasureJob, began: float) -> LanguageMeasured:
     prompts = [model.prompt(probe.row) for probe in job.certificate.probes]
     ids = [prompt.ids for prompt in prompts]
     model.answer(ids[:1], Sampling(max_new_tokens=1))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import os
 import socket
+import subprocess
 import sys
 import time
 from pathlib import Path
 
+import psutil
 import pytest
 import requests
 
@@ -105,10 +108,17 @@ def test_a_server_that_ends_is_noticed(copy, tuned):
     generator = RemoteEngine(where).open_generator(copy, "server", 1, 1)
     generator.add(Request("one", tuned.prompts[0], Sampling(max_new_tokens=150, ignores_stops=True)))
     generator.step()
-    generator._server._process.kill()
+    (server,) = [each for each in started_by(os.getpid()) if where.command[-1] in each.cmdline()[-1:]]
+    server.kill()
     with pytest.raises(TunewrightError):
         step_often(generator)
     generator.close()
+
+
+def started_by(pid):
+    """Servers that are running, without those who mind them."""
+    found = psutil.Process(pid).children(recursive=True)
+    return [each for each in found if not each.children()]
 
 
 def step_often(generator):
@@ -125,6 +135,41 @@ def test_a_server_that_does_not_come_up_is_told_with_its_last_words(tmp_path):
         ServerProcess(RemoteSettings(url="http://127.0.0.1:1/v1", command=("/no/such/program",)), tmp_path)
     with pytest.raises(TunewrightError, match="not ready after"):
         ServerProcess(RemoteSettings(url="http://127.0.0.1:1/v1", start_seconds=0.3), tmp_path).wait()
+
+
+def test_a_server_is_never_taken_for_another_one_that_answers_at_its_address(remote, copy):
+    taken = RemoteSettings(url=f"{remote.root}/v1", command=(sys.executable, str(SERVER), "{folder}", "0"))
+    with pytest.raises(TunewrightError, match="another server answers there already"):
+        RemoteEngine(taken).open_generator(copy, "server", 1, 1)
+
+
+HOLDER = """
+import sys, time
+from pathlib import Path
+from tunewright.engines.runtimes.remote.process import ServerProcess
+from tunewright.engines.runtimes.remote.settings import RemoteSettings
+url, folder, *command = sys.argv[1:]
+ServerProcess(RemoteSettings(url=url, command=command, start_seconds=60), Path(folder)).wait()
+print("ready", flush=True)
+time.sleep(600)
+"""
+
+
+def test_a_server_ends_with_the_process_that_started_it_even_a_killed_one(copy):
+    where = settings()
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, where.url, str(copy), *where.command],
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert holder.stdout.readline() == "ready\n"
+    started = psutil.Process(holder.pid).children(recursive=True)
+    assert len(started) == 2
+    holder.kill()
+    holder.wait()
+    holder.stdout.close()
+    _, alive = psutil.wait_procs(started, timeout=20)
+    assert alive == []
 
 
 def test_addresses_come_from_the_environment(monkeypatch):

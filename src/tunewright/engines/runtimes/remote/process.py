@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import contextlib
 import os
+import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from pathlib import Path
 from typing import IO, TYPE_CHECKING
 
+from tunewright.engines.runtimes.remote.minding import POLL_SECONDS, STOP_SECONDS
 from tunewright.support.errors import TunewrightError
 
 if TYPE_CHECKING:
     from tunewright.engines.runtimes.remote.settings import RemoteSettings
 
-POLL_SECONDS = 0.1
-STOP_SECONDS = 10.0
-"""How long it may take to stop before it is killed."""
+MINDING = "tunewright.engines.runtimes.remote.minding"
 OK = 200
 
 
@@ -28,29 +29,18 @@ class ServerProcess:
     Args:
         settings: How it is started and where it answers.
         folder: The model's folder.
+
+    Raises:
+        TunewrightError: When it can't be started, or another one answers at its address, which may be any model's.
     """
 
     def __init__(self, settings: RemoteSettings, folder: Path) -> None:
         self._settings = settings
         self._log: IO[bytes] | None = None
         self._process: subprocess.Popen[bytes] | None = None
+        self._wanted = -1
         if settings.command:
-            self._log = tempfile.TemporaryFile()  # noqa: SIM115 -- closed by ``stop``
-            words = [word.replace("{folder}", str(folder)) for word in settings.command]
-            try:
-                self._process = subprocess.Popen(
-                    words,
-                    stdin=subprocess.DEVNULL,
-                    stdout=self._log,
-                    stderr=subprocess.STDOUT,
-                    # A group of its own: its workers are stopped with it.
-                    start_new_session=True,
-                )
-            except OSError as error:
-                self._log.close()
-                raise TunewrightError(
-                    f"can't be started ({error.strerror})", place=words[0], mend="check the command"
-                ) from error
+            self._start([word.replace("{folder}", str(folder)) for word in settings.command])
 
     def wait(self) -> None:
         """Wait until it is ready.
@@ -93,9 +83,35 @@ class ServerProcess:
             self._process.wait(STOP_SECONDS)
         self._signal(signal.SIGKILL)
         self._process.wait()
+        os.close(self._wanted)
         if self._log:
             self._log.close()
         self._process = None
+
+    def _start(self, words: list[str]) -> None:
+        """Start it, minded: it ends with this process, however that ends."""
+        if shutil.which(words[0]) is None:
+            raise TunewrightError(
+                "can't be started (there is no such program)", place=words[0], mend="check the command"
+            )
+        if self._is_ready():
+            raise TunewrightError(
+                "another server answers there already",
+                place=self._settings.place,
+                mend="stop it, or name no command to use it as it is",
+            )
+        self._log = tempfile.TemporaryFile()  # noqa: SIM115 -- closed by ``stop``
+        held, self._wanted = os.pipe()
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", MINDING, str(held), *words],
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+            pass_fds=(held,),
+            # A group of its own: its workers are stopped with it.
+            start_new_session=True,
+        )
+        os.close(held)
 
     def _signal(self, number: signal.Signals) -> None:
         """Send a signal to its whole group, which may have outlived it."""
