@@ -25,10 +25,10 @@ def require(condition: bool, reason: str) -> None:
 
 
 LONGEST = (
-    "test_sweep.py", "test_stack.py", "test_real_sources.py", "test_kill_anywhere.py", "test_commands.py",
-    "test_hot_swap.py", "test_moved_project.py", "test_preferences.py", "test_language_run.py",
-    "test_copies.py", "test_kills_and_damage.py", "test_notebook_kernel.py", "test_project_templates.py",
-    "test_data_versions.py", "test_models.py", "test_dagster.py", "test_wrong_uses.py", "test_run.py",
+    "test_stack.py", "test_sweep.py", "test_language_run.py", "test_commands.py", "test_kill_anywhere.py",
+    "test_kills_and_damage.py", "test_hot_swap.py", "test_project_templates.py", "test_data_versions.py",
+    "test_moved_project.py", "test_preferences.py", "test_copies.py", "test_real_sources.py",
+    "test_notebook_kernel.py", "test_models.py", "test_dagster.py", "test_wrong_uses.py", "test_run.py",
     "test_readers_damage.py", "test_bench_serve.py", "test_optimize.py", "test_executions.py",
     "test_training.py", "test_killed.py", "test_resume.py", "test_sft.py", "test_sweep_words.py",
     "test_opening.py", "test_notebooks.py", "test_classifier.py", "test_launching.py", "test_loop.py",
@@ -39,11 +39,27 @@ LONGEST = (
 )  # fmt: skip
 """Files that take minutes: they come first, so that two workers, each with whole files, end together."""
 
+SOAK = (
+    "test_sweep.py", "test_stack.py", "test_hot_swap.py", "test_kills_and_damage.py",
+    "test_kill_anywhere.py", "test_project_templates.py", "test_data_versions.py", "test_preferences.py",
+    "test_real_sources.py", "test_notebook_kernel.py",
+)  # fmt: skip
+"""Files that kill, fill and repeat what quicker ones show once, the longest first. They hold half of all time, so that
+``TUNEWRIGHT_SOAK=turn`` takes a third of them, another one for each commit."""
+TURNS = 3
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Put the longest files first; the order within a file stays."""
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Put the longest files first, and leave out those whose turn it isn't; the order within a file stays."""
     rank = {name: place for place, name in enumerate(LONGEST)}
     items.sort(key=lambda item: rank.get(item.path.name, len(rank)))
+    if os.environ.get("TUNEWRIGHT_SOAK", "all") != "turn":
+        return
+    count = ["git", "rev-list", "--count", "HEAD"]
+    commits = subprocess.run(count, cwd=Path(__file__).parent, capture_output=True, text=True, check=True)
+    others = {name for place, name in enumerate(SOAK) if (place + int(commits.stdout)) % TURNS}
+    config.hook.pytest_deselected(items=[item for item in items if item.path.name in others])
+    items[:] = [item for item in items if item.path.name not in others]
 
 
 @pytest.fixture(scope="session", autouse=True)
