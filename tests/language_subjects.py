@@ -66,14 +66,16 @@ def make_subject(
     return Subject(model, certificate, source, facts)
 
 
-def adapted(graph, chat, strength, seed=2):
+def adapted(graph, chat, strength, seed=2, *, magnitudes=False):
     """Give a model an adapter of random weights."""
     import torch
 
     from tunewright.config.schema import Lora
     from tunewright.models.language.adapters import add_adapter
 
-    model = add_adapter(graph, Lora(dropout=0.0), modules=chat.setup.lora_modules, seed=1)
+    model = add_adapter(
+        graph, Lora(dropout=0.0), modules=chat.setup.lora_modules, seed=1, magnitudes=magnitudes
+    )
     random = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, weight in model.named_parameters():

@@ -87,6 +87,11 @@ class SavedAdapter:
         files = self.base.digest
         return digest_json([files, self.description.load_in]) if self.is_quantised else files
 
+    @property
+    def base_name(self) -> str:
+        """What its base is called, with the bits that it is held in."""
+        return f"{self.base.name} in {self.description.load_in}" if self.is_quantised else self.base.name
+
     def digest(self) -> str:
         """Return the identity of its weights, as ``LanguageModel.digest`` gives it."""
         from safetensors.torch import load_file

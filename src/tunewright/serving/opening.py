@@ -9,7 +9,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -39,6 +39,10 @@ class Request(BaseModel):
     reference: str
     recipe: Recipe
     root: Path
+    sharing: Literal["no", "may", "must"] = "no"
+    """Whether it is to be an adapter in a worker that others share."""
+    base: Path | None = None
+    """The copy of the base that such a worker has; any, where there is none yet."""
 
 
 class Found(BaseModel):
@@ -54,6 +58,8 @@ class Found(BaseModel):
     """What it answered when it was made; None for a copy named by its folder."""
     called: str = ""
     """What it is called where it is served beside another one."""
+    base: Path | None = None
+    """For an adapter that shares a worker: the copy of its base."""
 
     @property
     def identity(self) -> Identity:
@@ -75,7 +81,14 @@ class _Reply(BaseModel):
     is_input: bool = False
 
 
-def find_copy(reference: str, recipe: Recipe, paths: ProjectPaths | None) -> Found:
+def find_copy(
+    reference: str,
+    recipe: Recipe,
+    paths: ProjectPaths | None,
+    *,
+    shares: bool = False,
+    base: Path | None = None,
+) -> Found:
     """Find what a person names.
 
     Args:
@@ -83,13 +96,19 @@ def find_copy(reference: str, recipe: Recipe, paths: ProjectPaths | None) -> Fou
             project's champion.
         recipe: Says where models are registered.
         paths: The project, where there is one.
+        shares: Whether it is to be an adapter in a worker that others share.
+        base: The copy of the base that they share; any, for the first of them.
 
     Raises:
-        InputError: When it names nothing that can be served.
+        InputError: When it names nothing that can be served, or shared.
         TunewrightError: When a model can't be converted.
     """
     folder = Path(reference).expanduser()
     if reference and (folder / MANIFEST).is_file():
+        if shares:
+            raise InputError(
+                "is the folder of a copy", place=reference, mend="name an adapter by its registered version"
+            )
         return _copy(folder.resolve())
     if paths is None:
         raise InputError(
@@ -97,7 +116,8 @@ def find_copy(reference: str, recipe: Recipe, paths: ProjectPaths | None) -> Fou
             place=f"'{reference}'",
             mend="name a folder with engine.json, or run this inside a project",
         )
-    request = Request(reference=reference, recipe=recipe, root=paths.root)
+    sharing: Literal["no", "must"] = "must" if shares else "no"
+    request = Request(reference=reference, recipe=recipe, root=paths.root, sharing=sharing, base=base)
     done = subprocess.run(
         [sys.executable, "-m", MODULE],
         input=request.model_dump_json(),
@@ -143,7 +163,7 @@ def registered_copy(request: Request) -> Found:
     """Find the copy that is registered with a version, or make one; this imports MLflow, and torch to convert.
 
     Raises:
-        InputError: When there is no such version.
+        InputError: When there is no such version, or it must share a base and can't.
         TunewrightError: When its copy is gone, or it can't be converted.
     """
     from tunewright.engines.registering import attached
@@ -152,13 +172,16 @@ def registered_copy(request: Request) -> Found:
     from tunewright.registry.tracking import connect
 
     tracking = connect(request.recipe, ProjectPaths(request.root))
-    version, folder = attached(tracking, request.reference)
+    version, folder, base = _shared(tracking, request)
+    if base is None:
+        version, folder = attached(tracking, request.reference)
     return Found(
         folder=folder or _made(tracking, version),
         name=version.name,
         version=str(version.version),
         aliases=version.aliases,
         certificate=model_folder(tracking, version.uri) / CERTIFICATE_FILE,
+        base=base,
     )
 
 
@@ -180,6 +203,26 @@ def _copy(folder: Path) -> Found:
     """Name a copy by its folder."""
     manifest = read_manifest(folder)
     return Found(folder=folder, name=folder.name, version=manifest.model_digest[:12])
+
+
+def _shared(tracking: Tracking, request: Request) -> tuple[Version, Path | None, Path | None]:
+    """Return a version, and the copies of its adapter and of its base where it shares that.
+
+    Raises:
+        InputError: When it must share it and can't.
+    """
+    from tunewright.registry.references import find_version
+    from tunewright.serving.adapter_copies import adapter_copies
+
+    version = find_version(tracking, request.reference)
+    if request.sharing == "no":
+        return version, None, None
+    try:
+        return version, *adapter_copies(tracking, version, tracking.state / CACHE, base=request.base)
+    except InputError:
+        if request.sharing == "must":
+            raise
+        return version, None, None
 
 
 def _made(tracking: Tracking, version: Version) -> Path:

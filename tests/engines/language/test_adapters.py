@@ -199,7 +199,7 @@ def test_other_engines_name_those_that_can(opened, subjects):
     model = opened(subjects["weak"], "onnx:fp32")
     assert not isinstance(model.generator, Adapting)
     with pytest.raises(
-        InputError, match="onnx can't heed an adapter chosen by .*; use transformers or remote"
+        InputError, match=r"onnx can't heed an adapter chosen by .*; use transformers or remote"
     ):
         model.generator.add(Request("x", (1, 2), Sampling(), "weak"))
 
