@@ -86,6 +86,7 @@ def make_project(root: Path, folder: Path) -> AdapterProject:
     from tunewright.support.paths import ProjectPaths
 
     quieten_libraries()
+    root.mkdir()
     paths = ProjectPaths(project_with_config(root))
     tracking = connect(compose(configs=paths.configs), paths)
     with execution(tracking, "train", params={}, tags={}) as run:

@@ -41,6 +41,8 @@ UNMIXABLE = {
     "layer_replication": "repeats layers of its base (layer_replication)",
 }
 """Settings of PEFT's that keep an adapter from sharing its base, and what to say of them."""
+PLAIN_STARTS = (True, False, None, "gaussian", "orthogonal")
+"""How matrices may begin; the others (PiSSA, OLoRA, LoftQ …) take something out of the base for one adapter."""
 MATRICES = (".lora_A.weight", ".lora_B.weight")
 OUTPUT_LAYERS = ("lm_head", "embed_out")
 
@@ -187,6 +189,8 @@ def _reasons(folder: Path) -> Iterator[str]:
     if settings.get("bias", "none") != "none":
         yield "brings biases of its own (bias)"
     yield from (why for name, why in UNMIXABLE.items() if settings.get(name))
+    if (start := settings.get("init_lora_weights")) not in PLAIN_STARTS:
+        yield f"was begun on a base whose weights were changed for it (init_lora_weights={start})"
     for name in _tensors(folder / ADAPTER_WEIGHTS):
         layer = next((name.removesuffix(end) for end in MATRICES if name.endswith(end)), None)
         if layer is None:

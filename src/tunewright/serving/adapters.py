@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Awaitable, Sequence
 from typing import TYPE_CHECKING
 
-from tunewright.serving.opening import find_copy
-from tunewright.support.errors import TunewrightError
+from tunewright.serving.opening import Request, ask, is_folder
+from tunewright.support.errors import InputError, TunewrightError
 
 if TYPE_CHECKING:
     from tunewright.config.schema import Recipe
@@ -30,9 +30,14 @@ def find_adapters(references: Sequence[str], recipe: Recipe, paths: ProjectPaths
         InputError: When one names nothing, can't share its base, or stands on another one.
         TunewrightError: When one is damaged.
     """
-    first = find_copy(references[0], recipe, paths, shares=True)
-    others = [find_copy(each, recipe, paths, shares=True, base=first.base) for each in references[1:]]
-    return first, *others
+    if paths is None:
+        raise InputError("share a worker inside a project only", place="adapters", mend="run it inside one")
+    if folder := next((each for each in references if is_folder(each)), None):
+        raise InputError("is a copy's folder", place=folder, mend="name an adapter by its registered version")
+    first, *others = references
+    return ask(
+        Request(reference=first, recipe=recipe, root=paths.root, sharing="must", adapters=tuple(others))
+    )
 
 
 def adapter_models(

@@ -43,6 +43,8 @@ class Request(BaseModel):
     """Whether it is to be an adapter in a worker that others share."""
     base: Path | None = None
     """The copy of the base that such a worker has; any, where there is none yet."""
+    adapters: tuple[str, ...] = ()
+    """Further adapters, on the same base as the first."""
 
 
 class Found(BaseModel):
@@ -70,25 +72,18 @@ class Found(BaseModel):
 
 
 class _Reply(BaseModel):
-    """What the process answers: a copy, or the parts of an error."""
+    """What the process answers: copies, or the parts of an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    found: Found | None = None
+    found: tuple[Found, ...] = ()
     fact: str = ""
     place: str = ""
     mend: str = ""
     is_input: bool = False
 
 
-def find_copy(
-    reference: str,
-    recipe: Recipe,
-    paths: ProjectPaths | None,
-    *,
-    shares: bool = False,
-    base: Path | None = None,
-) -> Found:
+def find_copy(reference: str, recipe: Recipe, paths: ProjectPaths | None) -> Found:
     """Find what a person names.
 
     Args:
@@ -96,28 +91,34 @@ def find_copy(
             project's champion.
         recipe: Says where models are registered.
         paths: The project, where there is one.
-        shares: Whether it is to be an adapter in a worker that others share.
-        base: The copy of the base that they share; any, for the first of them.
 
     Raises:
-        InputError: When it names nothing that can be served, or shared.
+        InputError: When it names nothing that can be served.
         TunewrightError: When a model can't be converted.
     """
-    folder = Path(reference).expanduser()
-    if reference and (folder / MANIFEST).is_file():
-        if shares:
-            raise InputError(
-                "is the folder of a copy", place=reference, mend="name an adapter by its registered version"
-            )
-        return _copy(folder.resolve())
+    if is_folder(reference):
+        return _copy(Path(reference).expanduser().resolve())
     if paths is None:
         raise InputError(
             "is no copy's folder, and this is no project whose models could be meant",
             place=f"'{reference}'",
             mend="name a folder with engine.json, or run this inside a project",
         )
-    sharing: Literal["no", "must"] = "must" if shares else "no"
-    request = Request(reference=reference, recipe=recipe, root=paths.root, sharing=sharing, base=base)
+    return ask(Request(reference=reference, recipe=recipe, root=paths.root))[0]
+
+
+def is_folder(reference: str) -> bool:
+    """Tell whether a person names the folder of a copy."""
+    return bool(reference) and (Path(reference).expanduser() / MANIFEST).is_file()
+
+
+def ask(request: Request) -> tuple[Found, ...]:
+    """Let a process of its own find what is to be served.
+
+    Raises:
+        InputError: When something named can't be.
+        TunewrightError: When a model can't be converted.
+    """
     done = subprocess.run(
         [sys.executable, "-m", MODULE],
         input=request.model_dump_json(),
@@ -125,19 +126,18 @@ def find_copy(
         text=True,
         check=False,
     )
-    return read_reply(done.stdout, done.returncode, reference)
+    return read_reply(done.stdout, done.returncode, request.reference)
 
 
 def watchable(reference: str, recipe: Recipe, paths: ProjectPaths | None) -> Request | None:
     """Return what is to be watched of what a person names; None where it can't come to mean another version."""
-    is_copy = reference and (Path(reference).expanduser() / MANIFEST).is_file()
     is_version = reference.rpartition("/")[2].isdecimal()
-    if paths is None or is_copy or is_version:
+    if paths is None or is_folder(reference) or is_version:
         return None
     return Request(reference=reference, recipe=recipe, root=paths.root)
 
 
-def read_reply(said: str, code: int | None, reference: str) -> Found:
+def read_reply(said: str, code: int | None, reference: str) -> tuple[Found, ...]:
     """Read what the process of an opening said.
 
     Args:
@@ -153,7 +153,7 @@ def read_reply(said: str, code: int | None, reference: str) -> Found:
         reply = _Reply.model_validate_json(said.rpartition("\n")[2])
     except ValueError as error:
         raise TunewrightError(f"its opening ended with exit code {code}", place=reference) from error
-    if reply.found is None:
+    if not reply.found:
         kind = InputError if reply.is_input else TunewrightError
         raise kind(reply.fact, place=reply.place, mend=reply.mend)
     return reply.found
@@ -191,12 +191,19 @@ def main() -> None:
     quieten_libraries()
     request = Request.model_validate_json(sys.stdin.read())
     try:
-        reply = _Reply(found=registered_copy(request))
+        reply = _Reply(found=_all(request))
     except TunewrightError as error:
         reply = _Reply(
             fact=error.fact, place=error.place, mend=error.mend, is_input=isinstance(error, InputError)
         )
     sys.stdout.write("\n" + reply.model_dump_json())
+
+
+def _all(request: Request) -> tuple[Found, ...]:
+    """Find the first one, and the adapters on its base."""
+    first = registered_copy(request)
+    others = (request.model_copy(update={"reference": each, "base": first.base}) for each in request.adapters)
+    return first, *map(registered_copy, others)
 
 
 def _copy(folder: Path) -> Found:

@@ -165,6 +165,7 @@ def test_one_that_does_not_fit_leaves_nothing_behind(generator, copied, subjects
         ({"use_dora": True}, "DoRA"),
         ({"modules_to_save": ["embed_tokens"]}, "modules_to_save"),
         ({"bias": "all"}, "biases"),
+        ({"init_lora_weights": "pissa"}, "weights were changed"),
         ({"peft_type": "IA3"}, "another kind"),
     ],
 )

@@ -88,6 +88,7 @@ class AdaptedModel:
             if not isinstance(settings, LoraConfig):
                 raise InputError("is no low-rank adapter", place=str(folder / ADAPTER_CONFIG), mend=MEND)
             settings.inference_mode = True
+            settings.init_lora_weights = True  # they come from the file: the base must stay as it is
             settings.base_model_name_or_path = None  # the copy's digests say more of the base than a path
             self._keys[name] = key
             if self._mixed is None:
