@@ -39,7 +39,9 @@ class Subject:
         return [probe.token_ids for probe in self.certificate.probes]
 
 
-def make_subject(folder: Path, place: Path, *, adapter: float = 0.0, template: str = TEMPLATE) -> Subject:
+def make_subject(
+    folder: Path, place: Path, *, adapter: float = 0.0, template: str = TEMPLATE, seed: int = 2
+) -> Subject:
     """Make a subject of a model folder, with an adapter where asked for."""
     from tunewright.config.schema import ModelConfig
     from tunewright.engines.language_side import language_source
@@ -56,7 +58,7 @@ def make_subject(folder: Path, place: Path, *, adapter: float = 0.0, template: s
     base = Identity.of(resolve(ModelConfig(name=str(folder)), base_dir=place))
     graph = load_causal(folder, chat)
     model = LanguageModel(
-        chat, adapted(graph, chat, adapter) if adapter else graph, max_length=192, base=base
+        chat, adapted(graph, chat, adapter, seed) if adapter else graph, max_length=192, base=base
     )
     certificate = record(model, ROWS, bound=1e-3, model_digest=model.digest())
     prompts = [probe.token_ids for probe in certificate.probes]
@@ -64,15 +66,17 @@ def make_subject(folder: Path, place: Path, *, adapter: float = 0.0, template: s
     return Subject(model, certificate, source, facts)
 
 
-def adapted(graph, chat, strength):
+def adapted(graph, chat, strength, seed=2, *, magnitudes=False):
     """Give a model an adapter of random weights."""
     import torch
 
     from tunewright.config.schema import Lora
     from tunewright.models.language.adapters import add_adapter
 
-    model = add_adapter(graph, Lora(dropout=0.0), modules=chat.setup.lora_modules, seed=1)
-    random = torch.Generator().manual_seed(2)
+    model = add_adapter(
+        graph, Lora(dropout=0.0), modules=chat.setup.lora_modules, seed=1, magnitudes=magnitudes
+    )
+    random = torch.Generator().manual_seed(seed)
     with torch.no_grad():
         for name, weight in model.named_parameters():
             if "lora_B" in name:

@@ -110,7 +110,7 @@ def test_turns_are_shared_between_callers():
         line = WaitingLine()
         for caller, count in (("many", 20), ("few", 3)):
             for _ in range(count):
-                line.add(Writing((1, 2), Sampling(max_new_tokens=8), caller, 0.0))
+                line.add(Writing((1, 2), Sampling(max_new_tokens=8), caller, 0.0, None))
         order = [line.pop().caller for _ in range(23)]
         assert Counter(order[:6]) == {"many": 3, "few": 3}
         assert not line

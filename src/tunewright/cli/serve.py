@@ -26,6 +26,13 @@ def serve(
         typer.Argument(metavar="[KEY=VALUE]...", help="Settings, such as serving.max_texts=64."),
     ] = None,
     *,
+    adapter: Annotated[
+        list[str] | None,
+        typer.Option(
+            metavar="REFERENCE",
+            help="A further adapter (LoRA) on the same base, in the same worker; may be repeated.",
+        ),
+    ] = None,
     beside: Annotated[
         list[str] | None,
         typer.Option(
@@ -55,14 +62,16 @@ def serve(
     tunewright serve spam/3 serving.max_texts=64 serving.timeout_s=5
 
     tunewright serve spam@champion --beside spam@challenger --beside spam/1
+
+    tunewright serve support@champion --adapter refunds@champion --adapter orders/3
     """
     from importlib.util import find_spec
 
     if not all(find_spec(name) for name in PACKAGES):
         raise MissingExtraError("serving", "serve")
     from tunewright.cli.opening import project_if_any
-    from tunewright.serving.beside import find_beside
-    from tunewright.serving.opening import find_copy, watchable
+    from tunewright.serving.beside import find_all
+    from tunewright.serving.opening import watchable
     from tunewright.serving.server import serve as run
     from tunewright.serving.surroundings import surroundings
     from tunewright.training.hardware import allowed_cores
@@ -82,8 +91,7 @@ def serve(
     settings = recipe.serving.model_copy(
         update={name: value for name, value in given.items() if value is not None}
     )
-    found = find_copy(model, recipe, paths)
-    others = find_beside(beside or (), recipe, paths, first=found)
+    found, *others = find_all(model, recipe, paths, adapters=adapter or (), beside=beside or ())
     identity = found.identity
     also = "".join(f", {each.called} ({each.identity.form})" for each in others)
     run(

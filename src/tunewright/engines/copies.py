@@ -10,7 +10,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 from tunewright.engines.catalogue import engine, require_installed
 from tunewright.engines.classifier import EngineClassifier
 from tunewright.engines.generator import EngineLanguageModel
-from tunewright.engines.interface import Form, Task  # noqa: TC001 -- pydantic reads the annotations
+from tunewright.engines.interface import Adapting, Form, Task
 from tunewright.engines.language_side import LanguageFacts, LanguageSide
 from tunewright.engines.text_side import TextFacts, TextSide
 from tunewright.support.digests import digest_file
@@ -38,6 +38,8 @@ class Manifest(BaseModel):
     """For a classifier."""
     language: LanguageFacts | None = None
     """For a language model."""
+    base: str = ""
+    """For an adapter's copy: the digest of the base that it stands on."""
     packages: dict[str, str]
     """Versions of the libraries that made it."""
     files: dict[str, str]
@@ -136,6 +138,27 @@ def open_generator(folder: Path, *, threads: int, slots: int) -> Generator:
     return _generator(folder, verify(folder), threads, slots)
 
 
+def bring_adapter(generator: Generator, base: str, name: str, folder: Path) -> None:
+    """Let an opened base take an adapter in, after comparing the adapter's files with their digests.
+
+    Args:
+        generator: The opened base.
+        base: The digest of its weights.
+        name: What requests call the adapter.
+        folder: The adapter's copy.
+
+    Raises:
+        InputError: When the engine holds no adapters, or the adapter stands on another base or doesn't fit.
+        TunewrightError: When it is damaged.
+    """
+    manifest = verify(folder)
+    if not isinstance(generator, Adapting):
+        raise InputError("its engine holds no adapters", place=str(folder), mend="use transformers or remote")
+    if manifest.base != base:
+        raise InputError("is no adapter of the base that is open", place=str(folder))
+    generator.bring(name, folder)
+
+
 def open_language_model(folder: Path, *, threads: int, slots: int) -> EngineLanguageModel:
     """Open a language model's copy with its tokenizer and template, as ``open_generator`` does."""
     manifest = verify(folder)
@@ -151,6 +174,8 @@ def copy_bytes(folder: Path) -> int:
 def _generator(folder: Path, manifest: Manifest, threads: int, slots: int) -> Generator:
     """Open the weights of a copy whose files were compared."""
     language_facts(folder)
+    if manifest.base:
+        raise InputError("is an adapter's copy, which answers on its base only", place=str(folder))
     runtime = engine(manifest.form.engine)
     require_installed(runtime)
     return runtime.open_generator(folder, manifest.form.precision, threads, slots)

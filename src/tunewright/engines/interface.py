@@ -193,6 +193,30 @@ class Scoring(Protocol):
         ...
 
 
+@runtime_checkable
+class Adapting(Protocol):
+    """A generator that holds several adapters on its base and mixes them in a step; not every engine's can.
+
+    A request names the one that it is answered with (``Request.adapter``); one that names none gets the base.
+    """
+
+    def bring(self, name: str, folder: Path) -> None:
+        """Take an adapter in.
+
+        Args:
+            name: What requests call it.
+            folder: Its copy, which stands on this base.
+
+        Raises:
+            InputError: When it doesn't fit the base, or can't be mixed with others.
+        """
+        ...
+
+    def forget(self, name: str) -> None:
+        """Give an adapter's memory back; one that isn't there is no error. No request may be using it."""
+        ...
+
+
 class Engine(Protocol):
     """A runtime: what it can convert, how, and how a copy is opened."""
 

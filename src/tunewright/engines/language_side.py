@@ -49,17 +49,31 @@ class LanguageFacts(BaseModel):
     @classmethod
     def of(cls, model: LanguageModel, folder: Path) -> LanguageFacts:
         """Read them off a model and the folder that it was saved to."""
-        setup = model.chat.setup
         config = read_json(folder / "config.json")
         rows = config.get("vocab_size") or config.get("text_config", {}).get("vocab_size")
+        family = model.base.name if model.base else ""
+        return cls.beside(
+            model.chat, folder, max_length=model.max_length, vocabulary=int(rows), family=family
+        )
+
+    @classmethod
+    def beside(
+        cls, chat: ChatTokenizer, folder: Path, *, max_length: int, vocabulary: int, family: str
+    ) -> LanguageFacts:
+        """Put them together of a tokenizer, the folder that it was saved to, and what the weights' description says.
+
+        Raises:
+            InputError: When it has no ``tokenizer.json``.
+        """
+        require_tokenizer(folder)
         return cls(
-            stop_ids=setup.stop_ids,
-            pad_id=setup.pad_id,
-            max_length=model.max_length,
-            vocabulary=int(rows),
-            family=model.base.name if model.base else "",
+            stop_ids=chat.setup.stop_ids,
+            pad_id=chat.setup.pad_id,
+            max_length=max_length,
+            vocabulary=vocabulary,
+            family=family,
             tokenizer_digest=digest_file(folder / TOKENIZER),
-            template_digest=_template_digest(model.chat),
+            template_digest=_template_digest(chat),
         )
 
 
@@ -81,12 +95,21 @@ def language_source(
     digest = model.digest()
     whole = model.merged(probes, bound=bound)[0] if model.is_adapter else model
     whole.save(folder)
-    if not (folder / TOKENIZER).is_file():
-        raise InputError("its tokenizer has no tokenizer.json, which engines need", place=str(folder))
+    require_tokenizer(folder)
     if whole is not model:
         digest = digest_json([digest, whole.digest()])
     config = read_json(folder / "config.json")
     return Source("generation", folder, config, digest), LanguageFacts.of(whole, folder)
+
+
+def require_tokenizer(folder: Path) -> None:
+    """Refuse a model whose tokenizer engines can't open.
+
+    Raises:
+        InputError: When there is no ``tokenizer.json``.
+    """
+    if not (folder / TOKENIZER).is_file():
+        raise InputError("its tokenizer has no tokenizer.json, which engines need", place=str(folder))
 
 
 def copy_language_side(source: Path, copy: Path) -> None:

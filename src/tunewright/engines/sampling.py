@@ -39,22 +39,29 @@ def room(request: Request, facts: LanguageFacts) -> int:
     return left
 
 
-def require_plain(request: Request, *, engine: str, **unheeded: bool) -> None:
+def require_plain(request: Request, *, engine: str, heeds_adapters: bool = False, **unheeded: bool) -> None:
     """Refuse settings that an engine can't heed.
 
     Args:
         request: What is asked.
         engine: Names the engine in the error.
+        heeds_adapters: Whether a request may name an adapter.
         unheeded: For each setting in words (underscores for spaces), whether it is asked for.
 
     Raises:
         InputError: With the first of them.
     """
     asked = next((name for name, is_asked in unheeded.items() if is_asked), None)
-    if asked or request.adapter:
-        what = (asked or "an adapter chosen by the request").replace("_", " ")
+    if asked:
+        what = asked.replace("_", " ")
         raise InputError(
             f"the engine {engine} can't heed {what}", place=f"request {request.id}", mend="use another engine"
+        )
+    if request.adapter and not heeds_adapters:
+        raise InputError(
+            f"the engine {engine} can't heed an adapter chosen by the request",
+            place=f"request {request.id}",
+            mend="use transformers or remote",
         )
 
 

@@ -33,12 +33,21 @@ PROMPT_BUDGET = 1024
 class Decoder(Protocol):
     """A causal model with a cache of slots, the first so many of which are in use."""
 
-    def read(self, prompts: Sequence[Sequence[int]], first: int) -> Logits:
-        """Read prompts into the slots from ``first`` on; return the logits behind each, (prompts, vocabulary)."""
+    def read(self, prompts: Sequence[Sequence[int]], first: int, adapters: Sequence[str] = ()) -> Logits:
+        """Read prompts into the slots from ``first`` on; return the logits behind each, (prompts, vocabulary).
+
+        Args:
+            prompts: Token ids.
+            first: Slot of the first.
+            adapters: Each prompt's adapter, for decoders that mix some; none at all: the base for all.
+        """
         ...
 
-    def write(self, tokens: Sequence[int], lengths: Sequence[int]) -> Logits:
-        """Append a token to each of the first slots, which hold ``lengths`` tokens; return the logits behind."""
+    def write(self, tokens: Sequence[int], lengths: Sequence[int], adapters: Sequence[str] = ()) -> Logits:
+        """Append a token to each of the first slots, which hold ``lengths`` tokens; return the logits behind.
+
+        ``adapters`` as in ``read``.
+        """
         ...
 
     def move(self, source: int, target: int, length: int) -> None:
@@ -54,11 +63,22 @@ class Decoder(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Side:
+    """What surrounds the weights that a request is answered with."""
+
+    facts: LanguageFacts
+    """Stop tokens and limits."""
+    grammars: Grammars
+    """Reads JSON schemas."""
+
+
 @dataclass(slots=True, eq=False)
 class _Row:
     """A request that is being answered."""
 
     request: Request
+    facts: LanguageFacts
     chooser: Chooser
     left: int
     """Tokens that it may still get."""
@@ -85,34 +105,38 @@ class SteppingGenerator:
     ) -> None:
         self.slots = slots
         self._decoder = decoder
-        self._facts = facts
+        self._side = Side(facts, grammars)
         self._engine = engine
-        self._grammars = grammars
         self._waiting: deque[_Row] = deque()
         self._running: list[_Row] = []
 
     def add(self, request: Request) -> None:
         """Take a request in (see ``Generator``)."""
-        sampling = request.sampling
-        require_plain(request, engine=self._engine)
+        side = self._side_of(request)
         if any(row.request.id == request.id for row in (*self._waiting, *self._running)):
             raise InputError("is already being answered", place=f"request {request.id}")
-        left = room(request, self._facts)
-        self._waiting.append(_Row(request, Chooser(sampling, self._constraint(request)), left))
+        left = room(request, side.facts)
+        chooser = Chooser(request.sampling, _constraint(request, side.grammars))
+        self._waiting.append(_Row(request, side.facts, chooser, left))
 
     def step(self) -> list[Chunk]:
         """Read waiting prompts where there is a free slot, else write one token for each running request."""
         joining = self._joining()
         if joining:
             first = len(self._running)
-            logits = self._decoder.read([row.request.prompt_ids for row in joining], first)
+            prompts = [row.request.prompt_ids for row in joining]
+            logits = self._decoder.read(prompts, first, [row.request.adapter for row in joining])
             for row in joining:
                 row.length = len(row.request.prompt_ids)
             self._running += joining
             rows = joining
         elif self._running:
             rows = list(self._running)
-            logits = self._decoder.write([row.last for row in rows], [row.length for row in rows])
+            logits = self._decoder.write(
+                [row.last for row in rows],
+                [row.length for row in rows],
+                [row.request.adapter for row in rows],
+            )
             for row in rows:
                 row.length += 1
         else:
@@ -145,12 +169,14 @@ class SteppingGenerator:
         self._running.clear()
         self._decoder.close()
 
-    def _constraint(self, request: Request) -> Constraint | None:
-        """Return what keeps an answer to its schema."""
-        schema, count = request.sampling.json_schema, request.sampling.written
-        if schema is None:
-            return None
-        return self._grammars.answer(schema, request.prompt_ids[len(request.prompt_ids) - count :])
+    def _side_of(self, request: Request) -> Side:
+        """Return what surrounds the weights that a request is answered with.
+
+        Raises:
+            InputError: When it asks for an adapter.
+        """
+        require_plain(request, engine=self._engine)
+        return self._side
 
     def _joining(self) -> list[_Row]:
         """Take from the waiting ones those that fit into free slots and the budget; in their order, at least one."""
@@ -169,7 +195,7 @@ class SteppingGenerator:
         row.last = token
         row.left -= 1
         finish: Finish | None = None
-        if token in self._facts.stop_ids and not row.request.sampling.ignores_stops:
+        if token in row.facts.stop_ids and not row.request.sampling.ignores_stops:
             finish = "stop"
         elif row.left < 1:
             finish = "length"
@@ -182,3 +208,11 @@ class SteppingGenerator:
         if last is not row:
             self._decoder.move(len(self._running), at, last.length)
             self._running[at] = last
+
+
+def _constraint(request: Request, grammars: Grammars) -> Constraint | None:
+    """Return what keeps an answer to its schema."""
+    schema, count = request.sampling.json_schema, request.sampling.written
+    if schema is None:
+        return None
+    return grammars.answer(schema, request.prompt_ids[len(request.prompt_ids) - count :])

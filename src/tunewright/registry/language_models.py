@@ -115,15 +115,40 @@ def load_language_model(tracking: Tracking, reference: str = "") -> LanguageMode
         InputError: When the reference names nothing, or the base isn't the one of the adapter.
         TunewrightError: When its files are gone, or its weights are not those that were logged.
     """
+    files = language_files(tracking, reference)
+    model = LanguageModel.load(files.folder, base_folder=files.base_folder)
+    require_certified(model.digest(), files.tags, files.folder)
+    return model
+
+
+@dataclass(frozen=True, slots=True)
+class LanguageFiles:
+    """Where a logged language model lies."""
+
+    folder: Path
+    """What ``LanguageModel.save`` wrote."""
+    base_folder: Path | None
+    """For an adapter: its base."""
+    tags: Mapping[str, str]
+    """Of the logged model."""
+
+
+def language_files(tracking: Tracking, reference: str = "") -> LanguageFiles:
+    """Find the files of a language model, and of an adapter's base; those of a server are fetched.
+
+    Raises:
+        InputError: When the reference names nothing.
+        TunewrightError: When its files are gone.
+    """
     uri = resolve(tracking, reference).uri
     with explained(tracking.uri):
         tags = tracking.client.get_logged_model(model_id_of(uri)).tags
     base_uri = tags.get(PREFIX + "base_uri")
-    base_folder = model_folder(tracking, base_uri) / LANGUAGE_FOLDER if base_uri else None
-    folder = model_folder(tracking, uri) / LANGUAGE_FOLDER
-    model = LanguageModel.load(folder, base_folder=base_folder)
-    require_certified(model.digest(), tags, folder)
-    return model
+    return LanguageFiles(
+        folder=model_folder(tracking, uri) / LANGUAGE_FOLDER,
+        base_folder=model_folder(tracking, base_uri) / LANGUAGE_FOLDER if base_uri else None,
+        tags=tags,
+    )
 
 
 def load_language_certificate(tracking: Tracking, reference: str = "") -> LanguageCertificate:

@@ -1,4 +1,4 @@
-"""Models that are served beside the first one: what each is called."""
+"""Models that are served beside the first one, in its worker or in others: what each is called."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from tunewright.serving.adapters import find_adapters
 from tunewright.serving.opening import find_copy
 from tunewright.support.errors import InputError
 
@@ -21,24 +22,41 @@ class Wanted:
 
     reference: str
     found: Found
+    option: str = "--beside"
+    """By which it was asked for."""
 
 
-def find_beside(
-    references: Sequence[str], recipe: Recipe, paths: ProjectPaths | None, *, first: Found
+def find_all(
+    reference: str,
+    recipe: Recipe,
+    paths: ProjectPaths | None,
+    *,
+    adapters: Sequence[str] = (),
+    beside: Sequence[str] = (),
 ) -> tuple[Found, ...]:
-    """Find the copies that are to be served beside the first one.
+    """Find the copy that answers where a request names none, and all others that are to be served.
 
     Args:
-        references: Folders of copies, or registered models.
+        reference: Folder of a copy, or a registered model; with adapters, one of them.
         recipe: Says where models are registered.
         paths: The project, where there is one.
-        first: The copy that answers where a request names none.
+        adapters: Registered models that share the worker of the first.
+        beside: Folders of copies, or registered models, each with a worker of its own.
+
+    Returns:
+        The first, the adapters, the others.
 
     Raises:
         InputError: When one names nothing that can be served, or two mean the same.
         TunewrightError: When a model can't be converted.
     """
-    return named([Wanted(each, find_copy(each, recipe, paths)) for each in references], first=first)
+    if adapters:
+        first, *sharing = find_adapters([reference, *adapters], recipe, paths)
+    else:
+        first, sharing = find_copy(reference, recipe, paths), []
+    wanted = [Wanted(word, each, "--adapter") for word, each in zip(adapters, sharing, strict=True)]
+    wanted += [Wanted(each, find_copy(each, recipe, paths)) for each in beside]
+    return first, *named(wanted, first=first)
 
 
 def named(wanted: Sequence[Wanted], *, first: Found) -> tuple[Found, ...]:
@@ -56,7 +74,7 @@ def named(wanted: Sequence[Wanted], *, first: Found) -> tuple[Found, ...]:
         words = (found.name if is_folder else each.reference, f"{found.name}/{found.version}")
         name = next((word for word in words if word and word not in taken), None)
         if name is None:
-            raise InputError("is open already", place=f"--beside {each.reference}", mend="name it once")
+            raise InputError("is open already", place=f"{each.option} {each.reference}", mend="name it once")
         taken.add(name)
         called.append(found.model_copy(update={"called": name}))
     return tuple(called)

@@ -34,6 +34,8 @@ class Write(msgspec.Struct, tag="write", array_like=True, frozen=True):
     ids: list[int]
     """Token ids of the prompt, and of what was written of its answer before."""
     sampling: Sampling
+    adapter: str = ""
+    """The adapter to write with; empty for the copy itself."""
 
 
 class Leave(msgspec.Struct, tag="leave", array_like=True, frozen=True):
@@ -42,11 +44,33 @@ class Leave(msgspec.Struct, tag="leave", array_like=True, frozen=True):
     number: int
 
 
+class Bring(msgspec.Struct, tag="bring", array_like=True, frozen=True):
+    """Front to worker: take an adapter in."""
+
+    name: str
+    folder: str
+    """Its copy."""
+
+
+class Forget(msgspec.Struct, tag="forget", array_like=True, frozen=True):
+    """Front to worker: give an adapter's memory back; nothing is written with it any more."""
+
+    name: str
+
+
 class Opened(msgspec.Struct, tag="opened", array_like=True, frozen=True):
     """Worker to front: the copy is open."""
 
     lanes: int
     """Batches that may be in work at once; of a language model, answers."""
+
+
+class Brought(msgspec.Struct, tag="brought", array_like=True, frozen=True):
+    """Worker to front: an adapter is there, or can't be used."""
+
+    name: str
+    why: str = ""
+    """Why it can't; empty when it is there."""
 
 
 class Scored(msgspec.Struct, tag="scored", array_like=True, frozen=True):
@@ -86,8 +110,8 @@ class Failed(msgspec.Struct, tag="failed", array_like=True, frozen=True):
     why: str
 
 
-Told = Work | Write | Leave
-Said = Opened | Scored | Written | Failed
+Told = Work | Write | Leave | Bring | Forget
+Said = Opened | Brought | Scored | Written | Failed
 _pack = msgspec.msgpack.Encoder().encode
 _unpack_told: Callable[[bytes], Told] = msgspec.msgpack.Decoder(Told).decode
 _unpack_said: Callable[[bytes], Said] = msgspec.msgpack.Decoder(Said).decode

@@ -9,7 +9,7 @@ from __future__ import annotations
 import subprocess
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 from pydantic import BaseModel, ConfigDict
 
@@ -39,6 +39,12 @@ class Request(BaseModel):
     reference: str
     recipe: Recipe
     root: Path
+    sharing: Literal["no", "may", "must"] = "no"
+    """Whether it is to be an adapter in a worker that others share."""
+    base: Path | None = None
+    """The copy of the base that such a worker has; any, where there is none yet."""
+    adapters: tuple[str, ...] = ()
+    """Further adapters, on the same base as the first."""
 
 
 class Found(BaseModel):
@@ -54,6 +60,8 @@ class Found(BaseModel):
     """What it answered when it was made; None for a copy named by its folder."""
     called: str = ""
     """What it is called where it is served beside another one."""
+    base: Path | None = None
+    """For an adapter that shares a worker: the copy of its base."""
 
     @property
     def identity(self) -> Identity:
@@ -64,11 +72,11 @@ class Found(BaseModel):
 
 
 class _Reply(BaseModel):
-    """What the process answers: a copy, or the parts of an error."""
+    """What the process answers: copies, or the parts of an error."""
 
     model_config = ConfigDict(frozen=True, extra="forbid")
 
-    found: Found | None = None
+    found: tuple[Found, ...] = ()
     fact: str = ""
     place: str = ""
     mend: str = ""
@@ -88,16 +96,29 @@ def find_copy(reference: str, recipe: Recipe, paths: ProjectPaths | None) -> Fou
         InputError: When it names nothing that can be served.
         TunewrightError: When a model can't be converted.
     """
-    folder = Path(reference).expanduser()
-    if reference and (folder / MANIFEST).is_file():
-        return _copy(folder.resolve())
+    if is_folder(reference):
+        return _copy(Path(reference).expanduser().resolve())
     if paths is None:
         raise InputError(
             "is no copy's folder, and this is no project whose models could be meant",
             place=f"'{reference}'",
             mend="name a folder with engine.json, or run this inside a project",
         )
-    request = Request(reference=reference, recipe=recipe, root=paths.root)
+    return ask(Request(reference=reference, recipe=recipe, root=paths.root))[0]
+
+
+def is_folder(reference: str) -> bool:
+    """Tell whether a person names the folder of a copy."""
+    return bool(reference) and (Path(reference).expanduser() / MANIFEST).is_file()
+
+
+def ask(request: Request) -> tuple[Found, ...]:
+    """Let a process of its own find what is to be served.
+
+    Raises:
+        InputError: When something named can't be.
+        TunewrightError: When a model can't be converted.
+    """
     done = subprocess.run(
         [sys.executable, "-m", MODULE],
         input=request.model_dump_json(),
@@ -105,19 +126,18 @@ def find_copy(reference: str, recipe: Recipe, paths: ProjectPaths | None) -> Fou
         text=True,
         check=False,
     )
-    return read_reply(done.stdout, done.returncode, reference)
+    return read_reply(done.stdout, done.returncode, request.reference)
 
 
 def watchable(reference: str, recipe: Recipe, paths: ProjectPaths | None) -> Request | None:
     """Return what is to be watched of what a person names; None where it can't come to mean another version."""
-    is_copy = reference and (Path(reference).expanduser() / MANIFEST).is_file()
     is_version = reference.rpartition("/")[2].isdecimal()
-    if paths is None or is_copy or is_version:
+    if paths is None or is_folder(reference) or is_version:
         return None
     return Request(reference=reference, recipe=recipe, root=paths.root)
 
 
-def read_reply(said: str, code: int | None, reference: str) -> Found:
+def read_reply(said: str, code: int | None, reference: str) -> tuple[Found, ...]:
     """Read what the process of an opening said.
 
     Args:
@@ -133,7 +153,7 @@ def read_reply(said: str, code: int | None, reference: str) -> Found:
         reply = _Reply.model_validate_json(said.rpartition("\n")[2])
     except ValueError as error:
         raise TunewrightError(f"its opening ended with exit code {code}", place=reference) from error
-    if reply.found is None:
+    if not reply.found:
         kind = InputError if reply.is_input else TunewrightError
         raise kind(reply.fact, place=reply.place, mend=reply.mend)
     return reply.found
@@ -143,7 +163,7 @@ def registered_copy(request: Request) -> Found:
     """Find the copy that is registered with a version, or make one; this imports MLflow, and torch to convert.
 
     Raises:
-        InputError: When there is no such version.
+        InputError: When there is no such version, or it must share a base and can't.
         TunewrightError: When its copy is gone, or it can't be converted.
     """
     from tunewright.engines.registering import attached
@@ -152,13 +172,16 @@ def registered_copy(request: Request) -> Found:
     from tunewright.registry.tracking import connect
 
     tracking = connect(request.recipe, ProjectPaths(request.root))
-    version, folder = attached(tracking, request.reference)
+    version, folder, base = _shared(tracking, request)
+    if base is None:
+        version, folder = attached(tracking, request.reference)
     return Found(
         folder=folder or _made(tracking, version),
         name=version.name,
         version=str(version.version),
         aliases=version.aliases,
         certificate=model_folder(tracking, version.uri) / CERTIFICATE_FILE,
+        base=base,
     )
 
 
@@ -168,7 +191,7 @@ def main() -> None:
     quieten_libraries()
     request = Request.model_validate_json(sys.stdin.read())
     try:
-        reply = _Reply(found=registered_copy(request))
+        reply = _Reply(found=_all(request))
     except TunewrightError as error:
         reply = _Reply(
             fact=error.fact, place=error.place, mend=error.mend, is_input=isinstance(error, InputError)
@@ -176,10 +199,37 @@ def main() -> None:
     sys.stdout.write("\n" + reply.model_dump_json())
 
 
+def _all(request: Request) -> tuple[Found, ...]:
+    """Find the first one, and the adapters on its base."""
+    first = registered_copy(request)
+    others = (request.model_copy(update={"reference": each, "base": first.base}) for each in request.adapters)
+    return first, *map(registered_copy, others)
+
+
 def _copy(folder: Path) -> Found:
     """Name a copy by its folder."""
     manifest = read_manifest(folder)
     return Found(folder=folder, name=folder.name, version=manifest.model_digest[:12])
+
+
+def _shared(tracking: Tracking, request: Request) -> tuple[Version, Path | None, Path | None]:
+    """Return a version, and the copies of its adapter and of its base where it shares that.
+
+    Raises:
+        InputError: When it must share it and can't.
+    """
+    from tunewright.registry.references import find_version
+    from tunewright.serving.adapter_copies import adapter_copies
+
+    version = find_version(tracking, request.reference)
+    if request.sharing == "no":
+        return version, None, None
+    try:
+        return version, *adapter_copies(tracking, version, tracking.state / CACHE, base=request.base)
+    except InputError:
+        if request.sharing == "must":
+            raise
+        return version, None, None
 
 
 def _made(tracking: Tracking, version: Version) -> Path:

@@ -97,6 +97,9 @@ class ServedModel(ABC):
     async def split(self, text: str) -> SplitText:
         """Show how the model reads a text."""
 
+    def leave(self) -> None:  # noqa: B027 -- nothing to do for one that has its worker to itself
+        """Take what is its own out of a worker that goes on for others."""
+
     def close(self) -> None:
         """Give threads back."""
         self._tokenising.shutdown(wait=False)

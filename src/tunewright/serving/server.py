@@ -8,11 +8,13 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
 
+from tunewright.serving.adapters import adapter_models, open_adapters
 from tunewright.serving.app import build_app
 from tunewright.serving.rollout.conducting import Rollout
 from tunewright.serving.rollout.trial import found_model
@@ -23,6 +25,7 @@ from tunewright.support.errors import InputError, TunewrightError
 
 if TYPE_CHECKING:
     from tunewright.config.serving import ServingConfig
+    from tunewright.serving.generation.served import ServedLanguageModel
     from tunewright.serving.opening import Found, Request
     from tunewright.serving.served import ServedModel
 
@@ -52,7 +55,8 @@ def serve(
         ready: Called with the server's address when it answers.
         around: Keys, logs and traces; by default everybody is let in and nothing is kept.
         watching: What the copy was found by, where that may come to mean another version.
-        beside: Further copies, each with a worker of its own; requests name them. They stay as they are.
+        beside: Further copies; requests name them. Adapters share the worker of the first, which is one, too; each of
+            the others has a worker of its own. They stay as they are.
 
     Raises:
         InputError: When the address can't be used, or a copy is no classifier's.
@@ -64,13 +68,23 @@ def serve(
     with listening, around:
         service = Service(settings, authorise=around.authorise, sink=around.hear, feedback=around.feedback)
         around.show(service.metrics)
-        models = [
-            found_model(each, settings, threads=threads, metrics=service.metrics) for each in (found, *beside)
+        sharing = [each for each in (found, *beside) if each.base]
+        adapters = (
+            adapter_models(sharing, settings, threads=threads, metrics=service.metrics) if sharing else []
+        )
+        models: list[ServedModel] = [
+            *adapters,
+            *(
+                found_model(each, settings, threads=threads, metrics=service.metrics)
+                for each in (found, *beside)
+                if not each.base
+            ),
         ]
         if watching:
             service.rollout = Rollout(service, watching, found, threads=threads)
         with _loop() as loop:
-            loop.run_until_complete(_run(service, models, listening, ready, tls))
+            opening = partial(_open, service, models, adapters, sharing)
+            loop.run_until_complete(_run(service, opening, listening, ready, tls))
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -115,9 +129,21 @@ class _Server(uvicorn.Server):
         yield
 
 
-async def _run(
+async def _open(
     service: Service,
     models: Sequence[ServedModel],
+    adapters: Sequence[ServedLanguageModel],
+    found: Sequence[Found],
+) -> None:
+    """Open the models, those that share a worker first."""
+    if adapters:
+        await open_adapters(service, adapters, found)
+    await service.open(*models)
+
+
+async def _run(
+    service: Service,
+    opens: Callable[[], Coroutine[Any, Any, None]],
     listening: socket.socket,
     ready: Callable[[str], None],
     tls: Mapping[str, Any],
@@ -142,7 +168,7 @@ async def _run(
     for name in SIGNALS:
         loop.add_signal_handler(name, told.set)
     serving = asyncio.ensure_future(server.serve(sockets=[listening]))
-    opening = asyncio.ensure_future(service.open(*models))
+    opening = asyncio.ensure_future(opens())
     ending = asyncio.ensure_future(told.wait())
     try:
         await asyncio.wait([opening, ending], return_when=asyncio.FIRST_COMPLETED)

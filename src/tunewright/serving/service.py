@@ -75,12 +75,14 @@ class Service:
         return "ready" if all(model.keeper.lanes for model in self.models) else "degraded"
 
     async def open(self, *models: ServedModel) -> None:
-        """Open the models' workers, and serve all of them from then on.
+        """Open the models' workers, those aside that are kept already, and serve all of them from then on.
 
         Raises:
             TunewrightError: When one can't be opened.
         """
         for model in models:
+            if self.is_kept(model):
+                continue
             try:
                 await model.keeper.open()
             except Exception as error:
@@ -89,9 +91,17 @@ class Service:
         self.models += models
 
     def keep(self, model: ServedModel) -> None:
-        """Keep an opened model's worker alive from now on."""
-        task = self._keeping[model] = asyncio.ensure_future(model.keeper.keep())
-        task.add_done_callback(lambda _: self._broken.set() if model in self.models else None)
+        """Keep an opened model's worker alive from now on; one that is kept for another model serves both."""
+        keeper = model.keeper
+        shared = next((task for other, task in self._keeping.items() if other.keeper is keeper), None)
+        task = self._keeping[model] = shared or asyncio.ensure_future(keeper.keep())
+
+        def note_end(_: asyncio.Task[None]) -> None:
+            if any(each.keeper is keeper for each in self.models):
+                self._broken.set()
+
+        if not shared:
+            task.add_done_callback(note_end)
 
     def is_kept(self, model: ServedModel) -> bool:
         """Tell whether a model's worker is cared for; only a fault of ours ends that before ``retire``."""
@@ -158,19 +168,24 @@ class Service:
             await self.rollout.close()
         for task in self._keeping.values():
             task.cancel()
-        for model in list(self._keeping):
-            await self._close(model)
+        if self._keeping:
+            await asyncio.wait(set(self._keeping.values()))
+        for model in self._keeping:
+            model.close()
+        self._keeping.clear()
 
     async def until_broken(self) -> None:
         """Return when the care for a served model's worker ends, which only a fault of ours can cause."""
         await self._broken.wait()
 
     async def _close(self, model: ServedModel) -> None:
-        """End a model's worker."""
-        if task := self._keeping.get(model):
-            task.cancel()
-            await asyncio.wait([task])
-            self._keeping.pop(model, None)
+        """End a model's worker, unless it goes on for others."""
+        if task := self._keeping.pop(model, None):
+            if task in self._keeping.values():
+                model.leave()
+            else:
+                task.cancel()
+                await asyncio.wait([task])
         model.close()
 
 

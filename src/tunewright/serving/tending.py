@@ -38,6 +38,8 @@ class Tending(ABC):
         self._patience = patience_s
         self._process: WorkerProcess | None = None
         self._pause = FIRST_PAUSE_S
+        self.is_kept = False
+        """Whether somebody hears what the worker says, and starts another when it ends."""
         self.lanes = 0
         """What may be in work at once; 0 while there is no worker."""
         self.restarts = 0
@@ -48,6 +50,11 @@ class Tending(ABC):
     def pid(self) -> int | None:
         """The worker's process id, while there is one."""
         return self._process.pid if self._process else None
+
+    @property
+    def folder(self) -> Path:
+        """The copy."""
+        return self._folder
 
     @property
     def patience_s(self) -> float:
@@ -72,6 +79,7 @@ class Tending(ABC):
     async def keep(self) -> None:
         """Hear what the worker says, and start another when it ends; runs until it is cancelled."""
         watch = asyncio.ensure_future(self._watch())
+        self.is_kept = True
         try:
             while True:
                 if self._process is None:
@@ -81,6 +89,7 @@ class Tending(ABC):
                 await self._died()
         finally:
             watch.cancel()
+            self.is_kept = False
             if self._process:
                 await self._process.end()
 

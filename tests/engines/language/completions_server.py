@@ -1,4 +1,7 @@
-"""A small OpenAI-compatible server around a Transformers model: ``python completions_server.py FOLDER PORT``."""
+"""A small OpenAI-compatible server: ``python completions_server.py FOLDER PORT [NAME=FOLDER]…``.
+
+The first is called ``stories``; others stand for adapters, which such servers list as models of their own.
+"""
 
 from __future__ import annotations
 
@@ -15,16 +18,19 @@ folder, port = sys.argv[1], int(sys.argv[2])
 if folder.endswith("crash"):
     sys.exit("no such model")
 torch.set_num_threads(1)
-model = AutoModelForCausalLM.from_pretrained(folder, dtype=torch.float32, local_files_only=True).eval()
+models = {
+    name: AutoModelForCausalLM.from_pretrained(place, dtype=torch.float32, local_files_only=True).eval()
+    for name, place in [("stories", folder), *(word.split("=", 1) for word in sys.argv[3:])]
+}
 tokenizer = AutoTokenizer.from_pretrained(folder, local_files_only=True)
 counts = {"asked": 0, "left": 0, "running": 0}
 failures = {"times": 0}
 lock = threading.Lock()
 
 
-def scores(ids: list[int]) -> torch.Tensor:
+def scores(name: str, ids: list[int]) -> torch.Tensor:
     with torch.inference_mode():
-        return torch.log_softmax(model(torch.tensor([ids])).logits[0].float(), -1)
+        return torch.log_softmax(models[name](torch.tensor([ids])).logits[0].float(), -1)
 
 
 class Handler(BaseHTTPRequestHandler):
@@ -46,7 +52,7 @@ class Handler(BaseHTTPRequestHandler):
         elif self.path == "/counts":
             self.say(counts)
         else:
-            self.say({"data": [{"id": "stories"}]})
+            self.say({"data": [{"id": name} for name in models]})
 
     def do_POST(self):
         asked = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
@@ -56,13 +62,13 @@ class Handler(BaseHTTPRequestHandler):
             return
         with lock:
             counts["asked"] += 1
-        if asked.get("model") != "stories":
+        if asked.get("model") not in models:
             self.say({"error": {"message": "no such model"}}, 404)
         elif failures["times"]:
             failures["times"] -= 1
             self.say({"error": {"message": "busy"}}, 503)
         elif asked.get("echo"):
-            found = scores(asked["prompt"])
+            found = scores(asked["model"], asked["prompt"])
             values = [float(found[at, token]) for at, token in enumerate(asked["prompt"][1:])]
             self.say({"choices": [{"logprobs": {"token_logprobs": [None, *values, 0.0]}}]})
         else:
@@ -78,7 +84,7 @@ class Handler(BaseHTTPRequestHandler):
         counts["running"] += 1
         try:
             for number in range(asked["max_tokens"]):
-                last = scores(ids)[-1]
+                last = scores(asked["model"], ids)[-1]
                 if asked["temperature"]:
                     token = int(
                         torch.multinomial((last / asked["temperature"]).softmax(-1), 1, generator=draw)

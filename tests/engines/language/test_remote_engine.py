@@ -25,11 +25,11 @@ from tunewright.support.errors import InputError, TunewrightError
 SERVER = Path(__file__).with_name("completions_server.py")
 
 
-def settings(**more) -> RemoteSettings:
+def settings(*adapters: str, **more) -> RemoteSettings:
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    command = (sys.executable, str(SERVER), "{folder}", str(port))
+    command = (sys.executable, str(SERVER), "{folder}", str(port), *adapters)
     return RemoteSettings(url=f"http://127.0.0.1:{port}/v1", command=command, start_seconds=60, **more)
 
 
@@ -182,3 +182,24 @@ def test_addresses_come_from_the_environment(monkeypatch):
     monkeypatch.setenv("TUNEWRIGHT_REMOTE_URL", "gpu:8000")
     with pytest.raises(InputError, match="no http or https address"):
         RemoteSettings.from_environment()
+
+
+def test_an_adapter_is_asked_for_as_a_model(copy, tuned, subject, wide_stories):
+    other = subject(wide_stories, adapter=0.05, seed=5)
+    where = settings(f"refunds={other.source.folder}")
+    generator = RemoteEngine(where).open_generator(copy, "server", 1, 4)
+    probes = {"": tuned.certificate.probes[0], "refunds": other.certificate.probes[0]}
+    assert probes[""].written != probes["refunds"].written
+    written = {name: [] for name in probes}
+    for name, probe in probes.items():
+        generator.add(Request(name, probe.token_ids, Sampling(max_new_tokens=32), name))
+    while any(len(written[name]) < len(probe.written) for name, probe in probes.items()):
+        for chunk in generator.step():
+            written[chunk.request_id] += chunk.token_ids
+    assert {name: tuple(ids) for name, ids in written.items()} == {
+        name: probe.written for name, probe in probes.items()
+    }
+    generator.add(Request("x", probes[""].token_ids, Sampling(), "nobody"))
+    with pytest.raises(InputError, match="no such model"):
+        step_often(generator)
+    generator.close()

@@ -76,13 +76,11 @@ def merge(model: Any, probes: Sequence[Sequence[int]], *, bound: float) -> tuple
     return plain, check
 
 
-def _unquantised(model: Any) -> Any:  # noqa: ANN401
-    """Return the same base with the same adapter in float32, the weights being those that were computed with."""
+def unquantised(base: Any) -> Any:  # noqa: ANN401
+    """Return a causal model in float32, its weights being those that a model in 4 or 8 bits computes with."""
     import torch
-    from peft import get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
     from transformers import AutoModelForCausalLM
 
-    base = model.get_base_model()
     plain_config = copy.deepcopy(base.config)
     if hasattr(plain_config, "quantization_config"):
         del plain_config.quantization_config
@@ -91,8 +89,15 @@ def _unquantised(model: Any) -> Any:  # noqa: ANN401
     plain.load_state_dict(_weights(base), strict=False)
     plain.tie_weights()
     plain.generation_config = copy.deepcopy(base.generation_config)
+    return plain.eval()
+
+
+def _unquantised(model: Any) -> Any:  # noqa: ANN401
+    """Return the same base with the same adapter in float32."""
+    from peft import get_peft_model, get_peft_model_state_dict, set_peft_model_state_dict
+
     settings = copy.deepcopy(model.peft_config["default"])
-    adapted = get_peft_model(plain, settings)
+    adapted = get_peft_model(unquantised(model.get_base_model()), settings)
     set_peft_model_state_dict(adapted, get_peft_model_state_dict(model))
     return adapted.eval()
 

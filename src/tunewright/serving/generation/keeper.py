@@ -1,5 +1,7 @@
 """Answers in a worker that is kept alive: when it dies, the next one goes on where it stopped.
 
+Several models may share the worker: one base, and an adapter for each.
+
 An answer that was being written goes on behind the tokens that its readers have. Those over which workers die again
 are tried one at a time, so that the one that kills them is found and the others get theirs.
 """
@@ -9,43 +11,26 @@ from __future__ import annotations
 import time
 from collections import deque
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING
 
-from tunewright.serving.frames import Failed, Leave, Piece, Write, Written
+from tunewright.serving.frames import Brought, Failed, Forget, Leave, Write, Written
+from tunewright.serving.generation.adapters import Adapters
+from tunewright.serving.generation.desk import Rehearsal, Turns
+from tunewright.serving.generation.writing import Writing
 from tunewright.serving.tending import FIRST_PAUSE_S, Tending
 from tunewright.support.errors import TunewrightError
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Iterable, Sequence
 
     from tunewright.engines.interface import Sampling, TokenScore
-    from tunewright.serving.frames import Said
-    from tunewright.serving.generation.writing import Writing
+    from tunewright.serving.frames import Piece, Said
+    from tunewright.serving.generation.desk import Desk
 
 ALONE_AFTER = 2
 """Deaths of a worker over an answer, after which it is tried alone."""
 GIVE_UP_AFTER = 3
 """Deaths after which it is given up, the last one over it alone."""
-
-
-class Desk(Protocol):
-    """Who gives answers to be written, and takes what comes."""
-
-    def stepped(self, pieces: Sequence[tuple[Writing, Piece]], seconds: float) -> None:
-        """Take what one step wrote."""
-        ...
-
-    def refused(self, writing: Writing, why: str) -> None:
-        """Take the news that the engine can't do what is asked."""
-        ...
-
-    def failed(self, writing: Writing, why: str) -> None:
-        """Take the news that the engine fails at an answer."""
-        ...
-
-    def free(self) -> None:
-        """Hear that there may be room now."""
-        ...
 
 
 class WritingKeeper(Tending):
@@ -55,13 +40,14 @@ class WritingKeeper(Tending):
         folder: The copy.
         threads: Processor threads of the engine.
         slots: Answers that are written at once.
-        desk: Gets what is written.
         step_timeout_s: A worker that has answers to write and is silent for so long is killed.
     """
 
-    def __init__(self, folder: Path, threads: int, slots: int, desk: Desk, *, step_timeout_s: float) -> None:
+    def __init__(self, folder: Path, threads: int, slots: int, *, step_timeout_s: float) -> None:
         super().__init__(folder, threads, slots=slots, patience_s=step_timeout_s)
-        self._desk = desk
+        self._desks: list[Desk] = []
+        self._turns = Turns()
+        self._adapters = Adapters()
         self._in_work: dict[int, Writing] = {}
         self._suspects: deque[Writing] = deque()
         self._number = 0
@@ -79,33 +65,84 @@ class WritingKeeper(Tending):
         """Answers that are being written."""
         return len(self._in_work)
 
+    def join(self, desk: Desk) -> None:
+        """Give a desk its turns from now on."""
+        self._desks.append(desk)
+
+    def leave(self, desk: Desk) -> None:
+        """Take a desk's turns away, with all that is written for it."""
+        if desk in self._desks:
+            self._desks.remove(desk)
+        for writing in [each for each in (*self._in_work.values(), *self._suspects) if each.desk is desk]:
+            desk.failed(writing, "its version is no longer served")
+            self.drop(writing)
+
+    async def bring(self, folder: Path) -> str:
+        """Let a worker that is kept take an adapter in; every later one gets it, too.
+
+        Args:
+            folder: The adapter's copy.
+
+        Returns:
+            What the worker knows it by.
+
+        Raises:
+            TunewrightError: When it can't be used.
+        """
+        message = self._adapters.add(folder)
+        self._tell(message)
+        try:
+            await self._adapters.came(message.name)
+        except BaseException:
+            self.forget(message.name)
+            raise
+        return message.name
+
+    def forget(self, name: str) -> None:
+        """Let the worker give an adapter's memory back."""
+        self._adapters.remove(name)
+        self._tell(Forget(name))
+
     async def rehearse(
-        self, prompts: Sequence[Sequence[int]], sampling: Sampling
+        self, asked: Sequence[tuple[str, Sequence[int]]], sampling: Sampling
     ) -> list[tuple[list[int], list[TokenScore]]]:
-        """Let the worker answer prompts together before anybody keeps it; return ids and scores of each.
+        """Let the worker answer prompts together, before anybody keeps it or beside other answers.
+
+        Args:
+            asked: Adapter (empty: none) and token ids of each.
+            sampling: How tokens are chosen, for all alike.
+
+        Returns:
+            Token ids and scores of each answer.
 
         Raises:
             TunewrightError: When it fails at them, or ends.
         """
-        if self._process is None:
+        if self._process is None and not self.is_kept:
             raise TunewrightError("there is no worker")
-        found: dict[int, tuple[list[int], list[TokenScore]]] = {}
-        for ids in prompts:
-            self._number += 1
-            found[self._number] = ([], [])
-            self._tell(Write(self._number, list(ids), sampling))
-        left = len(found)
-        while left:
-            said = await self._process.hear()
-            if not isinstance(said, Written):
-                why = said.why if isinstance(said, Failed) else await self._process.last_words()
-                raise TunewrightError(why)
-            for piece in said.pieces:
-                ids_of, scores_of = found[piece.number]
-                ids_of += piece.ids
-                scores_of += piece.scores
-                left -= piece.finish is not None
-        return list(found.values())
+        now, desk = time.monotonic(), Rehearsal()
+        writings = [Writing(tuple(ids), sampling, "", now, desk, adapter) for adapter, ids in asked]
+        try:
+            for each in writings:
+                self.send(each)
+            if not self.is_kept:
+                await self._hear_out(writings)
+            for each in writings:
+                await each.ended.wait()
+                if each.fault:
+                    raise TunewrightError(each.fault.fact)
+        finally:
+            for each in writings:
+                each.gone = True
+                self.drop(each)
+        return [(each.ids, each.scores) for each in writings]
+
+    def free(self) -> None:
+        """Give the worker what it has room for, desk by desk in fair turns."""
+        while self.room and (desk := self._turns.next(self._desks)):
+            if writing := desk.pop():
+                self._turns.charge(desk, writing.tokens)
+                self.send(writing)
 
     def send(self, writing: Writing) -> None:
         """Give the worker an answer to write."""
@@ -118,7 +155,7 @@ class WritingKeeper(Tending):
         writing.number = self._number
         self._in_work[writing.number] = writing
         ids, sampling = writing.rest()
-        self._tell(Write(writing.number, ids, sampling))
+        self._tell(Write(writing.number, ids, sampling, writing.adapter))
 
     def drop(self, writing: Writing) -> None:
         """Stop writing an answer that nobody reads any more."""
@@ -136,20 +173,27 @@ class WritingKeeper(Tending):
             for _, piece in pieces:
                 if piece.finish:
                     del self._in_work[piece.number]
-            self._desk.stepped(pieces, said.seconds)
+            for desk, own in _by_desk(pieces):
+                desk.stepped(own, said.seconds)
+        elif isinstance(said, Brought):
+            self._adapters.heard(said)
         elif isinstance(said, Failed) and (refused := self._in_work.pop(said.number, None)):
-            self._desk.refused(refused, said.why)
+            if why := self._adapters.why_lost(refused.adapter):
+                refused.desk.failed(refused, why)
+            else:
+                refused.desk.refused(refused, said.why)
         self._go_on()
 
     def _take_back(self) -> str:
+        self._adapters.worker_died()
         had, self._in_work = list(self._in_work.values()), {}
         for writing in had:
             writing.deaths += 1
         if len(had) == 1 and had[0].deaths >= GIVE_UP_AFTER:
-            self._desk.failed(had[0], "it ends the worker")
+            had[0].desk.failed(had[0], "it ends the worker")
         else:
             self._suspects.extendleft(reversed(had))
-        self._desk.free()
+        self.free()
         return f"{len(had)} answers go on in the next one"
 
     def _go_on(self) -> None:
@@ -163,7 +207,35 @@ class WritingKeeper(Tending):
                 break
             else:
                 self.send(self._suspects.popleft())
-        self._desk.free()
+        self.free()
 
     def _silent_since(self) -> float:
         return self._heard_at if self._in_work else float("inf")
+
+    async def _start(self) -> None:
+        """Start a worker, and tell it the adapters before anything else."""
+        await super()._start()
+        for message in self._adapters.messages():
+            self._tell(message)
+
+    async def _hear_out(self, writings: Sequence[Writing]) -> None:
+        """Hear a worker that nobody keeps until answers are over.
+
+        Raises:
+            TunewrightError: When it fails, or ends.
+        """
+        while self._process and not all(each.is_over for each in writings):
+            said = await self._process.hear()
+            if isinstance(said, Failed) and not said.number:
+                raise TunewrightError(said.why)
+            if said is None:
+                raise TunewrightError(await self._process.last_words())
+            self._heard(said)
+
+
+def _by_desk(pieces: Sequence[tuple[Writing, Piece]]) -> Iterable[tuple[Desk, list[tuple[Writing, Piece]]]]:
+    """Put the pieces of a step together by those who asked for them."""
+    found: dict[int, tuple[Desk, list[tuple[Writing, Piece]]]] = {}
+    for writing, piece in pieces:
+        found.setdefault(id(writing.desk), (writing.desk, []))[1].append((writing, piece))
+    return found.values()

@@ -56,15 +56,16 @@ class Begun:
 
 
 class ServedLanguageModel(ServedModel):
-    """One opened copy behind a line of requests.
+    """One opened copy behind a line of requests, or an adapter in a worker that has its base.
 
     Args:
         identity: Which model it is.
-        folder: The copy.
+        folder: The copy; of an adapter, its own one.
         side: Its tokenizer and template.
         settings: Limits and sizes.
         threads: Processor threads of the engine.
         metrics: Where figures go.
+        sharing: For an adapter: who keeps the worker with its base. ``join`` brings it there.
     """
 
     task = "generation"
@@ -79,12 +80,18 @@ class ServedLanguageModel(ServedModel):
         *,
         threads: int,
         metrics: Metrics,
+        sharing: WritingKeeper | None = None,
     ) -> None:
         super().__init__(identity, settings)
         self.side = side
-        self.keeper = WritingKeeper(
-            folder, threads, settings.slots, self, step_timeout_s=settings.batch_timeout_s
+        self.folder = folder
+        self.is_adapter = sharing is not None
+        self.adapter = ""
+        self.keeper = sharing or WritingKeeper(
+            folder, threads, settings.slots, step_timeout_s=settings.batch_timeout_s
         )
+        if not sharing:
+            self.keeper.join(self)
         self.admission = Admission(settings.queue_tokens)
         self._line = WaitingLine()
         name = identity.id
@@ -105,6 +112,27 @@ class ServedLanguageModel(ServedModel):
     def waiting_tokens(self) -> int:
         """Tokens in the line."""
         return self._line.tokens
+
+    @property
+    def waits(self) -> bool:
+        """Whether an answer waits for its turn."""
+        return bool(self._line)
+
+    async def join(self) -> None:
+        """Bring its adapter into the worker that it shares.
+
+        Raises:
+            TunewrightError: When it can't be used there.
+        """
+        self.adapter = await self.keeper.bring(self.folder)
+        self.keeper.join(self)
+
+    def leave(self) -> None:
+        """Take its adapter out of the worker that it shares."""
+        if self.adapter:
+            self.keeper.leave(self)
+            self.keeper.forget(self.adapter)
+            self.adapter = ""
 
     async def begin(
         self,
@@ -142,7 +170,7 @@ class ServedLanguageModel(ServedModel):
             begun = Begun(self, prompts, writings)
             for each in writings:
                 self._line.add(each)
-            asyncio.get_running_loop().call_soon(self.free)
+            asyncio.get_running_loop().call_soon(self.keeper.free)
 
             def fail_all(fault: ServingError) -> None:
                 for each in writings:
@@ -177,16 +205,16 @@ class ServedLanguageModel(ServedModel):
         """Show how the model reads a plain text."""
         return await self._tokenised(len(text), lambda: self.side.split(text))
 
-    def free(self) -> None:
-        """Give the worker what it has room for."""
-        while self._line and self.keeper.room:
-            writing = self._line.pop()
-            self.admission.leave(writing.caller, writing.tokens)
-            if not writing.is_over:
-                writing.sent_at = time.monotonic()
-                self._queue_seconds.observe(writing.sent_at - writing.arrival)
-                self._read.inc(len(writing.prompt_ids))
-                self.keeper.send(writing)
+    def pop(self) -> Writing | None:
+        """Give the next answer that waits; None where it has ended meanwhile."""
+        writing = self._line.pop()
+        self.admission.leave(writing.caller, writing.tokens)
+        if writing.is_over:
+            return None
+        writing.sent_at = time.monotonic()
+        self._queue_seconds.observe(writing.sent_at - writing.arrival)
+        self._read.inc(len(writing.prompt_ids))
+        return writing
 
     def stepped(self, pieces: Sequence[tuple[Writing, Piece]], seconds: float) -> None:
         """Hand out what one step wrote."""
@@ -238,7 +266,7 @@ class ServedLanguageModel(ServedModel):
             most = min(room, wanted.sampling.max_new_tokens, self.settings.max_new_tokens)
             for choice in range(wanted.n):
                 sampling = replace(wanted.sampling, max_new_tokens=most, seed=wanted.sampling.seed + choice)
-                found.append(Writing(prompt.ids, sampling, caller, arrival))
+                found.append(Writing(prompt.ids, sampling, caller, arrival, self, self.adapter))
         return tuple(found)
 
     async def _rendered(self, wanted: Wanted) -> tuple[Prompt, ...]:

@@ -8,8 +8,19 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from tunewright.engines.interface import Request, Sampling
-from tunewright.serving.frames import Failed, Leave, Opened, Piece, Write, Written, in_a_line
+from tunewright.engines.interface import Adapting, Request, Sampling
+from tunewright.serving.frames import (
+    Bring,
+    Brought,
+    Failed,
+    Forget,
+    Leave,
+    Opened,
+    Piece,
+    Write,
+    Written,
+    in_a_line,
+)
 from tunewright.support.errors import InputError
 
 if TYPE_CHECKING:
@@ -37,14 +48,14 @@ def serve_language_model(line: Line, folder: Path, threads: int, slots: int) -> 
     going: set[str] = set()
     try:
         while True:
-            _take(line, generator, going)
+            _take(line, generator, going, folder)
             _step(line, generator, going)
     except Exception as error:  # noqa: BLE001 -- an engine in an unknown state is not asked again
         line.say(Failed(0, in_a_line(error)))
         os._exit(FAILED_EXIT)
 
 
-def _take(line: Line, generator: Generator, going: set[str]) -> None:
+def _take(line: Line, generator: Generator, going: set[str], folder: Path) -> None:
     """Take in what the front says; wait for it where there is nothing to write."""
     for told in line.all(waits=not going):
         if isinstance(told, Write):
@@ -52,11 +63,27 @@ def _take(line: Line, generator: Generator, going: set[str]) -> None:
         elif isinstance(told, Leave):
             generator.drop(str(told.number))
             going.discard(str(told.number))
+        elif isinstance(told, Bring):
+            _bring(line, generator, told, folder)
+        elif isinstance(told, Forget) and isinstance(generator, Adapting):
+            generator.forget(told.name)
+
+
+def _bring(line: Line, generator: Generator, told: Bring, folder: Path) -> None:
+    """Take an adapter in; whatever is wrong with it, the others go on."""
+    from tunewright.engines.copies import bring_adapter, read_manifest
+
+    why = ""
+    try:
+        bring_adapter(generator, read_manifest(folder).model_digest, told.name, Path(told.folder))
+    except Exception as error:  # noqa: BLE001 -- the front must hear of it
+        why = in_a_line(error)
+    line.say(Brought(told.name, why))
 
 
 def _add(line: Line, generator: Generator, told: Write, going: set[str]) -> None:
     try:
-        generator.add(Request(str(told.number), tuple(told.ids), told.sampling))
+        generator.add(Request(str(told.number), tuple(told.ids), told.sampling, told.adapter))
     except InputError as error:
         line.say(Failed(told.number, f"{error.fact}; {error.mend}" if error.mend else error.fact))
     else:

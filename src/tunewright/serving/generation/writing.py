@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
     from tunewright.engines.interface import Finish, Sampling, TokenScore
     from tunewright.serving.faults import ServingError
+    from tunewright.serving.generation.desk import Desk
 
 
 @dataclass(eq=False, slots=True)
@@ -21,6 +22,10 @@ class Writing:
     sampling: Sampling
     caller: str
     arrival: float
+    desk: Desk
+    """Who gave it, and takes what comes of it."""
+    adapter: str = ""
+    """What it is written with, as the worker knows it; empty for the copy itself."""
     number: int = 0
     """By which the worker knows it; 0 while it waits."""
     ids: list[int] = field(default_factory=list)

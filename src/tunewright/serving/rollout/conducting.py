@@ -13,7 +13,7 @@ from tunewright.serving.rollout.asking import ask_new, ask_old
 from tunewright.serving.rollout.bounds import MOST_DEATHS, advance
 from tunewright.serving.rollout.figures import Figures
 from tunewright.serving.rollout.picking import takes_part
-from tunewright.serving.rollout.preparing import PostponedError, prepare
+from tunewright.serving.rollout.preparing import PostponedError, prepare, shared_keeper
 from tunewright.serving.rollout.trial import Key, Refusal, Trial
 from tunewright.serving.rollout.watcher import Watcher
 from tunewright.support.console import say
@@ -21,6 +21,7 @@ from tunewright.support.errors import TunewrightError
 
 if TYPE_CHECKING:
     from collections.abc import Coroutine
+    from pathlib import Path
     from typing import Any
 
     from tunewright.serving.asked import Asked
@@ -61,9 +62,12 @@ class Rollout:
         self.seen_at: float | None = None
         """When it last could, seconds since 1970."""
         self.refusals: deque[Refusal] = deque(maxlen=REMEMBERED)
-        self.known: dict[Key, Found] = {}
-        """Copies that were found before; each is compared with its digests whenever it is opened."""
-        self.known[Key(found.version, found.identity.form)] = found
+        self.known: dict[tuple[Key, Path | None], Found] = {}
+        """Copies that were found before, by what they are of and by the base that was to be shared.
+
+        Each is compared with its digests whenever it is opened.
+        """
+        self.known[Key(found.version, found.identity.form), found.base] = found
         self._refused: Key | None = None
         self._postponed: tuple[Key, str, float, float] | None = None
         """What waits, why, until when, and the pause after that."""
@@ -177,7 +181,9 @@ class Rollout:
         if self.trial and self.trial.key != key:
             self._withdraw(self.trial)
         identity = self.current.identity
-        is_served = key == (identity.version, identity.form)
+        # An adapter is served on its base, whatever copy was chosen for its version.
+        is_form = key.form == identity.form or shared_keeper(self.current) is not None
+        is_served = key.version == identity.version and is_form
         if is_served or self.trial or key == self._refused or self._must_wait(key):
             return
         self.trial = Trial(key, self.service.settings)
@@ -207,7 +213,8 @@ class Rollout:
                 self._fail(trial, error)
             return
         trial.phase, trial.progress = "rolling out", type(trial.progress)(time.monotonic())
-        say(f"{_name(trial.opened)} ({trial.key.form}) is certified: {_told(trial)}")
+        trial.restarts_before = trial.opened.keeper.restarts
+        say(f"{_name(trial.opened)} ({trial.opened.identity.form}) is certified: {_told(trial)}")
         while self.trial is trial:
             await asyncio.sleep(TICK_S)
             if self.trial is trial:
@@ -215,7 +222,7 @@ class Rollout:
 
     def _go_on(self, trial: Trial, new: ServedModel) -> None:
         """Look at the counts, and do what follows."""
-        deaths = new.keeper.restarts if self.service.is_kept(new) else MOST_DEATHS
+        deaths = trial.deaths if self.service.is_kept(new) else MOST_DEATHS
         seen = trial.tally.seen(deaths)
         trial.progress, decision = advance(trial.progress, seen, trial.bounds, time.monotonic())
         if decision.what == "back":

@@ -29,4 +29,4 @@ async def fetch(request: Request) -> Found:
     finally:
         with contextlib.suppress(ProcessLookupError):  # a converter may be at work below it
             os.killpg(process.pid, signal.SIGKILL)
-    return read_reply(said.decode("utf-8", "replace"), process.returncode, request.reference)
+    return read_reply(said.decode("utf-8", "replace"), process.returncode, request.reference)[0]

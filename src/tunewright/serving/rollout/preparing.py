@@ -1,4 +1,7 @@
-"""A new version before its first request: its copy fetched and verified, opened in a worker of its own, certified."""
+"""A new version before its first request: its copy fetched and verified, opened, certified.
+
+It gets a worker of its own; an adapter on the base that is served goes into the worker that has it.
+"""
 
 from __future__ import annotations
 
@@ -15,6 +18,7 @@ from tunewright.serving.service import memory_of
 from tunewright.support.errors import TunewrightError
 
 if TYPE_CHECKING:
+    from tunewright.serving.generation.keeper import WritingKeeper
     from tunewright.serving.opening import Found
     from tunewright.serving.rollout.conducting import Rollout
     from tunewright.serving.rollout.trial import Trial
@@ -37,48 +41,82 @@ async def prepare(rollout: Rollout, trial: Trial) -> ServedModel:
         TunewrightError: When it can't be opened, or doesn't repeat its certificate.
     """
     found = await _fetched(rollout, trial)
-    service, worker = rollout.service, rollout.current.keeper.pid
+    service, current = rollout.service, rollout.current
+    sharing = shared_keeper(current) if found.base else None
+    worker = None if sharing else current.keeper.pid
     if short := shortage(found.folder, memory_of(worker) if worker else 0):
-        raise PostponedError(short, place="a second worker")
+        raise PostponedError(short, place="an adapter" if sharing else "a second worker")
     trial.phase = "opening"
-    model = found_model(found, service.settings, threads=rollout.threads, metrics=service.metrics)
+    model = found_model(
+        found, service.settings, threads=rollout.threads, metrics=service.metrics, sharing=sharing
+    )
     try:
-        if model.task != rollout.current.task:
-            raise TunewrightError(f"its task is {model.task}, served is {rollout.current.task}")
-        await model.keeper.open()
+        if model.task != current.task:
+            raise TunewrightError(f"its task is {model.task}, served is {current.task}")
+        await _open(model)
         trial.phase = "certifying"
-        await _certify(model, found, service.settings.batch_timeout_s)
+        await _certify(rollout, model, found)
     except BaseException:
-        await model.keeper.end()
+        if sharing:
+            model.leave()
+        else:
+            await model.keeper.end()
         model.close()
         raise
     service.keep(model)
     return model
 
 
-async def _certify(model: ServedModel, found: Found, seconds: float) -> None:
+def shared_keeper(model: ServedModel) -> WritingKeeper | None:
+    """Return who keeps the worker that a model shares; None where it has its worker to itself."""
+    from tunewright.serving.generation.served import ServedLanguageModel
+
+    return model.keeper if isinstance(model, ServedLanguageModel) and model.is_adapter else None
+
+
+async def _open(model: ServedModel) -> None:
+    """Start its worker, or bring it into the one that it shares."""
+    from tunewright.serving.generation.served import ServedLanguageModel
+
+    if isinstance(model, ServedLanguageModel) and model.is_adapter:
+        await model.join()
+    else:
+        await model.keeper.open()
+
+
+async def _certify(rollout: Rollout, model: ServedModel, found: Found) -> None:
     """Replay the certificate of its task."""
+    seconds = rollout.service.settings.batch_timeout_s
     if isinstance(model, ServedClassifier):
         await certify(model, found.certificate, seconds=seconds)
         return
     from tunewright.serving.generation.question import as_language_model
     from tunewright.serving.rollout.certifying_language import certify_language
 
-    await certify_language(as_language_model(model), found.certificate, seconds=seconds)
+    beside = [as_language_model(other) for other in rollout.service.models if other.keeper is model.keeper]
+    await certify_language(as_language_model(model), found.certificate, seconds=seconds, beside=beside)
 
 
 async def _fetched(rollout: Rollout, trial: Trial) -> Found:
     """Find the copy; whatever else the version is called, it answers to the alias that is served."""
-    known = rollout.known.get(trial.key)
+    keeper = shared_keeper(rollout.current)
+    base = keeper.folder if keeper else None
+    known = rollout.known.get((trial.key, base))
     if known and (known.folder / MANIFEST).is_file():
         return known
     name = rollout.current.identity.name
-    request = rollout.request.model_copy(update={"reference": f"{name}/{trial.key.version}"})
+    request = rollout.request.model_copy(
+        update={
+            "reference": f"{name}/{trial.key.version}",
+            "sharing": "may" if base else "no",
+            "base": base,
+        }
+    )
     try:
         found = await fetch(request)
     except TunewrightError as error:
         raise PostponedError(error.fact, place=error.place, mend=error.mend) from error
     alias = rollout.request.reference.partition("@")[2] or CHAMPION
     found = found.model_copy(update={"aliases": tuple(sorted({*found.aliases, alias}))})
-    rollout.known[trial.key] = found
+    rollout.known[trial.key, base] = found
     return found

@@ -16,6 +16,7 @@ from tunewright.support.errors import InputError
 if TYPE_CHECKING:
     from tunewright.config.serving import ServingConfig
     from tunewright.engines.text_side import TextFacts
+    from tunewright.serving.generation.keeper import WritingKeeper
     from tunewright.serving.metrics import Metrics
     from tunewright.serving.opening import Found
     from tunewright.serving.served import ServedModel
@@ -56,6 +57,8 @@ class Trial:
     """Done when it gets no more requests, and those that wait for it should ask the old version."""
     opened: ServedModel | None = None
     """From its certificate on."""
+    restarts_before: int = 0
+    """Of its worker, where others had it before."""
     shadowing: set[asyncio.Task[None]] = field(default_factory=set)
 
     def __post_init__(self) -> None:
@@ -67,6 +70,11 @@ class Trial:
     def share(self) -> float:
         """Of the requests that it answers now."""
         return self.bounds.steps[self.progress.step] if self.opened else 0.0
+
+    @property
+    def deaths(self) -> int:
+        """Workers that have ended since it was opened."""
+        return self.opened.keeper.restarts - self.restarts_before if self.opened else 0
 
     @property
     def is_shadow(self) -> bool:
@@ -81,7 +89,14 @@ class Trial:
             task.cancel()
 
 
-def found_model(found: Found, settings: ServingConfig, *, threads: int, metrics: Metrics) -> ServedModel:
+def found_model(
+    found: Found,
+    settings: ServingConfig,
+    *,
+    threads: int,
+    metrics: Metrics,
+    sharing: WritingKeeper | None = None,
+) -> ServedModel:
     """Put a queue before a copy; its worker is not started yet.
 
     Args:
@@ -89,6 +104,7 @@ def found_model(found: Found, settings: ServingConfig, *, threads: int, metrics:
         settings: Sizes and limits.
         threads: Processor threads of the engine.
         metrics: Where figures go.
+        sharing: For an adapter: who keeps the worker with its base.
 
     Raises:
         InputError: When a language model is to be shadowed.
@@ -111,4 +127,6 @@ def found_model(found: Found, settings: ServingConfig, *, threads: int, metrics:
     from tunewright.serving.generation.served import ServedLanguageModel
 
     side = LanguageSide.open(folder, manifest.language)
-    return ServedLanguageModel(identity, folder, side, settings, threads=threads, metrics=metrics)
+    return ServedLanguageModel(
+        identity, folder, side, settings, threads=threads, metrics=metrics, sharing=sharing
+    )

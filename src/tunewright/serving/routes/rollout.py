@@ -219,11 +219,11 @@ def _watched(rollout: Rollout) -> str:
 
 
 def _candidate(trial: Trial) -> Candidate:
-    deaths = trial.opened.keeper.restarts if trial.opened else 0
+    deaths = trial.deaths
     seen, shadow = trial.tally.seen(deaths), trial.shadow
     return Candidate(
         version=trial.key.version,
-        engine=trial.key.form,
+        engine=trial.opened.identity.form if trial.opened else trial.key.form,
         phase=trial.phase,
         since=trial.since,
         share=trial.share,

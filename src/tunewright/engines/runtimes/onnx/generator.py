@@ -87,14 +87,24 @@ class ONNXDecoder:
             if each.name.startswith("past_key_values.")
         }
 
-    def read(self, prompts: Sequence[Sequence[int]], first: int) -> Logits:
+    def read(
+        self,
+        prompts: Sequence[Sequence[int]],
+        first: int,
+        adapters: Sequence[str] = (),  # noqa: ARG002 -- requests for one are refused
+    ) -> Logits:
         """Read prompts (see ``Decoder``)."""
         ids, mask = padded(prompts, 0)
         ends = [len(prompt) - 1 for prompt in prompts]
         found: Logits = self._run(ids, mask, first)[range(len(prompts)), ends]
         return found
 
-    def write(self, tokens: Sequence[int], lengths: Sequence[int]) -> Logits:
+    def write(
+        self,
+        tokens: Sequence[int],
+        lengths: Sequence[int],
+        adapters: Sequence[str] = (),  # noqa: ARG002 -- as above
+    ) -> Logits:
         """Append a token to each (see ``Decoder``)."""
         import numpy as np
 

@@ -75,7 +75,7 @@ class RemoteGenerator:
 
     def add(self, request: Request) -> None:
         """Take a request in (see ``Generator``)."""
-        require_plain(request, engine="remote")
+        require_plain(request, engine="remote", heeds_adapters=True)
         left = room(request, self._facts)
         if request.id in self._rows or any(row.request.id == request.id for row in self._waiting):
             raise InputError("is already being answered", place=f"request {request.id}")
@@ -170,7 +170,10 @@ class RemoteGenerator:
 
     def _stream(self, row: _Row) -> None:
         """Read one stream to its end."""
-        with self._post(body_of(row.request, row.left, self._facts.stop_ids), stream=True) as response:
+        body = body_of(row.request, row.left, self._facts.stop_ids)
+        if row.request.adapter:  # by its name as a model: so vLLM, SGLang and llama.cpp are asked for one
+            body["model"] = row.request.adapter
+        with self._post(body, stream=True) as response:
             row.response = response
             if row.is_dropped:
                 return

@@ -7,14 +7,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunewright.engines.batching import padded
+from tunewright.engines.runtimes.transformers.adapted import AdaptedModel
+from tunewright.engines.runtimes.transformers.adapting import AdaptingGenerator
 from tunewright.engines.runtimes.transformers.cache import FULL, SLIDING, SlotCache, layer_kinds, masks
-from tunewright.engines.stepping import Decoder, SteppingGenerator
-from tunewright.models.inference import exact_matmul
 from tunewright.models.language.heads import only_positions
 
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
+
+    from tunewright.engines.stepping import Decoder
 
     Logits = npt.NDArray[np.float32]
 
@@ -25,7 +27,7 @@ cache that isn't understood gives about 1."""
 DTYPES = {"fp32": "float32", "bf16": "bfloat16"}
 
 
-def open_generator(folder: Path, precision: str, threads: int, slots: int) -> SteppingGenerator:
+def open_generator(folder: Path, precision: str, threads: int, slots: int) -> AdaptingGenerator:
     """Open a copy for generation.
 
     Whether the architecture's cache is understood is tried, not believed: where it isn't, each step reads the whole
@@ -33,46 +35,42 @@ def open_generator(folder: Path, precision: str, threads: int, slots: int) -> St
     """
     import torch
 
-    from tunewright.engines.copies import language_facts
-    from tunewright.engines.grammar import Grammars
-    from tunewright.engines.language_side import FOLDER, TOKENIZER
     from tunewright.models.language.loading import load_causal
 
     torch.set_num_threads(threads)
-    model = load_causal(folder, dtype=getattr(torch, DTYPES[precision]))
-    model.to("cuda" if torch.cuda.is_available() else "cpu")
+    plain = load_causal(folder, dtype=getattr(torch, DTYPES[precision]))
+    plain.to("cuda" if torch.cuda.is_available() else "cpu")
+    model = AdaptedModel(plain)
     decoder: Decoder = SlotDecoder(model, slots)
     whole = WholeDecoder(model, slots)
-    if not _agree(model, decoder, whole, SAME[precision]):
+    if not _agree(plain, decoder, whole, SAME[precision]):
         decoder = whole
-    facts = language_facts(folder)
-    grammars = Grammars(folder / FOLDER / TOKENIZER, facts)
-    return SteppingGenerator(decoder, facts, slots, engine="transformers", grammars=grammars)
+    return AdaptingGenerator(decoder, model, folder, slots)
 
 
 class WholeDecoder:
     """Reads every text from its beginning at each step.
 
     Args:
-        model: A Transformers causal model in evaluation mode.
+        model: The weights.
         slots: Requests at once.
     """
 
-    def __init__(self, model: Any, slots: int) -> None:  # noqa: ANN401
+    def __init__(self, model: AdaptedModel, slots: int) -> None:
         self._model = model
         self._texts: list[list[int]] = [[] for _ in range(slots)]
 
-    def read(self, prompts: Sequence[Sequence[int]], first: int) -> Logits:
+    def read(self, prompts: Sequence[Sequence[int]], first: int, adapters: Sequence[str] = ()) -> Logits:
         """Read prompts (see ``Decoder``)."""
         for at, prompt in enumerate(prompts, start=first):
             self._texts[at] = list(prompt)
-        return self._last([list(prompt) for prompt in prompts])
+        return self._last([list(prompt) for prompt in prompts], adapters)
 
-    def write(self, tokens: Sequence[int], lengths: Sequence[int]) -> Logits:
+    def write(self, tokens: Sequence[int], lengths: Sequence[int], adapters: Sequence[str] = ()) -> Logits:
         """Append a token to each (see ``Decoder``)."""
         for at, (token, length) in enumerate(zip(tokens, lengths, strict=True)):
             self._texts[at] = [*self._texts[at][:length], token]
-        return self._last(self._texts[: len(tokens)])
+        return self._last(self._texts[: len(tokens)], adapters)
 
     def move(self, source: int, target: int, length: int) -> None:
         """Copy a slot (see ``Decoder``)."""
@@ -87,40 +85,37 @@ class WholeDecoder:
         """Let the weights go."""
         del self._model
 
-    def _last(self, texts: Sequence[Sequence[int]]) -> Logits:
+    def _last(self, texts: Sequence[Sequence[int]], adapters: Sequence[str]) -> Logits:
         import torch
 
         ends = torch.zeros(len(texts), max(map(len, texts)), dtype=torch.bool)
         ends[range(len(texts)), [len(text) - 1 for text in texts]] = True
-        with only_positions(self._model, ends):
-            found: Logits = self._run(texts)[0]
+        with only_positions(self._model.plain, ends):
+            found: Logits = self._run(texts, adapters)[0]
         return found
 
-    def _run(self, texts: Sequence[Sequence[int]]) -> Logits:
+    def _run(self, texts: Sequence[Sequence[int]], adapters: Sequence[str] = ()) -> Logits:
         """Run the model over texts that are filled up on the right."""
         import torch
 
         ids, mask = (torch.from_numpy(each).to(self._model.device) for each in padded(texts, 0))
-        with torch.inference_mode(), exact_matmul():
-            logits = self._model(input_ids=ids, attention_mask=mask, use_cache=False).logits
-        found: Logits = logits.float().cpu().numpy()
-        return found
+        return self._model.logits(adapters, input_ids=ids, attention_mask=mask, use_cache=False)
 
 
 class SlotDecoder(WholeDecoder):
     """Keeps keys and values of each request in a slot.
 
     Args:
-        model: A Transformers causal model in evaluation mode.
+        model: The weights.
         slots: Requests at once.
     """
 
-    def __init__(self, model: Any, slots: int) -> None:  # noqa: ANN401
+    def __init__(self, model: AdaptedModel, slots: int) -> None:
         super().__init__(model, slots)
         self._cache = SlotCache(slots)
-        self._config = model.config.get_text_config()
+        self._config = model.plain.config.get_text_config()
 
-    def read(self, prompts: Sequence[Sequence[int]], first: int) -> Logits:
+    def read(self, prompts: Sequence[Sequence[int]], first: int, adapters: Sequence[str] = ()) -> Logits:
         """Read prompts (see ``Decoder``)."""
         import torch
 
@@ -129,17 +124,18 @@ class SlotDecoder(WholeDecoder):
         ends[range(len(prompts)), [len(prompt) - 1 for prompt in prompts]] = True
         positions = torch.arange(ids.shape[1]).expand(ids.shape)
         self._cache.place(first, None)
-        with only_positions(self._model, ends):
-            found: Logits = self._forward(ids, positions, ids.shape[1])[0]
+        with only_positions(self._model.plain, ends):
+            found: Logits = self._forward(ids, positions, ids.shape[1], adapters)[0]
         return found
 
-    def write(self, tokens: Sequence[int], lengths: Sequence[int]) -> Logits:
+    def write(self, tokens: Sequence[int], lengths: Sequence[int], adapters: Sequence[str] = ()) -> Logits:
         """Append a token to each (see ``Decoder``)."""
         import torch
 
         held = torch.tensor(lengths)
         self._cache.place(0, held.to(self._model.device))
-        return self._forward(torch.tensor(tokens)[:, None], held[:, None], max(lengths) + 1)[:, 0]
+        ids, width = torch.tensor(tokens)[:, None], max(lengths) + 1
+        return self._forward(ids, held[:, None], width, adapters)[:, 0]
 
     def move(self, source: int, target: int, length: int) -> None:
         """Copy a slot (see ``Decoder``)."""
@@ -153,21 +149,18 @@ class SlotDecoder(WholeDecoder):
         super().close()
         del self._cache
 
-    def _forward(self, ids: Any, positions: Any, width: int) -> Logits:  # noqa: ANN401
+    def _forward(self, ids: Any, positions: Any, width: int, adapters: Sequence[str]) -> Logits:  # noqa: ANN401
         """Run the model on the rows that the cache was told of."""
-        import torch
-
-        positions = positions.to(self._model.device)
-        with torch.inference_mode(), exact_matmul():
-            logits = self._model(
-                input_ids=ids.to(self._model.device),
-                attention_mask=masks(self._config, positions, width, self._model.dtype),
-                position_ids=positions,
-                past_key_values=self._cache,
-                use_cache=True,
-            ).logits
-        found: Logits = logits.float().cpu().numpy()
-        return found
+        model = self._model
+        positions = positions.to(model.device)
+        return model.logits(
+            adapters,
+            input_ids=ids.to(model.device),
+            attention_mask=masks(self._config, positions, width, model.plain.dtype),
+            position_ids=positions,
+            past_key_values=self._cache,
+            use_cache=True,
+        )
 
 
 def _agree(model: Any, slots: Decoder, whole: Decoder, allowed: float) -> bool:  # noqa: ANN401
