@@ -26,9 +26,9 @@ def require(condition: bool, reason: str) -> None:
 
 LONGEST = (
     "test_stack.py", "test_sweep.py", "test_language_run.py", "test_commands.py", "test_kill_anywhere.py",
-    "test_kills_and_damage.py", "test_hot_swap.py", "test_project_templates.py", "test_data_versions.py",
-    "test_moved_project.py", "test_preferences.py", "test_copies.py", "test_real_sources.py",
-    "test_notebook_kernel.py", "test_models.py", "test_dagster.py", "test_wrong_uses.py", "test_run.py",
+    "test_kills_and_damage.py", "test_hot_swap.py", "test_shared_worker.py", "test_project_templates.py",
+    "test_data_versions.py", "test_moved_project.py", "test_preferences.py", "test_copies.py",
+    "test_real_sources.py", "test_notebook_kernel.py", "test_models.py", "test_dagster.py", "test_wrong_uses.py", "test_run.py",
     "test_readers_damage.py", "test_bench_serve.py", "test_optimize.py", "test_executions.py",
     "test_training.py", "test_killed.py", "test_resume.py", "test_sft.py", "test_sweep_words.py",
     "test_opening.py", "test_notebooks.py", "test_classifier.py", "test_launching.py", "test_loop.py",
@@ -41,8 +41,8 @@ LONGEST = (
 
 SOAK = (
     "test_sweep.py", "test_stack.py", "test_hot_swap.py", "test_kills_and_damage.py",
-    "test_kill_anywhere.py", "test_project_templates.py", "test_data_versions.py", "test_preferences.py",
-    "test_real_sources.py", "test_notebook_kernel.py",
+    "test_kill_anywhere.py", "test_shared_worker.py", "test_project_templates.py", "test_data_versions.py",
+    "test_preferences.py", "test_real_sources.py", "test_notebook_kernel.py",
 )  # fmt: skip
 """Files that kill, fill and repeat what quicker ones show once, the longest first. They hold half of all time, so that
 ``TUNEWRIGHT_SOAK=turn`` takes a third of them, another one for each commit."""

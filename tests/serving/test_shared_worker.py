@@ -106,7 +106,7 @@ def test_they_are_told_apart_and_share_one_worker(server):
     before = server.figures()
     for name, called in NAMES.items():
         answer = ask(server, name, ROWS[0], 3)
-        assert (answer.headers["x-model"], answer.headers["x-model-version"]) == (called, "1")
+        assert (answer.headers["x-model"], answer.headers["x-model-version"]) == (name, "1")
     after = server.figures()
     for called in NAMES.values():
         key = f'tunewright_written_tokens_total{{model="{called}"}}'
@@ -173,4 +173,4 @@ def test_wrong_weights_under_the_right_name_are_caught_by_the_certificate(projec
     seal(right, read_manifest(right))
     assert told.code == 1
     assert "orders/1" in told.complaint
-    assert "log-probabilities differ" in told.complaint
+    assert "of the certified tokens, wanted are 100%" in told.complaint
