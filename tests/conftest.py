@@ -41,8 +41,9 @@ LONGEST = (
 
 SOAK = (
     "test_sweep.py", "test_stack.py", "test_hot_swap.py", "test_kills_and_damage.py",
-    "test_kill_anywhere.py", "test_shared_worker.py", "test_project_templates.py", "test_data_versions.py",
-    "test_preferences.py", "test_real_sources.py", "test_notebook_kernel.py",
+    "test_kill_anywhere.py", "test_shared_worker.py", "test_writing_swap.py", "test_project_templates.py",
+    "test_benchmarks_beside_others.py", "test_data_versions.py", "test_preferences.py",
+    "test_real_sources.py", "test_notebook_kernel.py",
 )  # fmt: skip
 """Files that kill, fill and repeat what quicker ones show once, the longest first. They hold half of all time, so that
 ``TUNEWRIGHT_SOAK=turn`` takes a third of them, another one for each commit."""
