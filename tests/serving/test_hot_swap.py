@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import shutil
 import time
 import uuid
@@ -12,9 +10,21 @@ import uuid
 import psutil
 import pytest
 import requests
-from swapping import Checked, go_home, make_versions, sample_texts, serves, state_of, steer, until
+from swapping import (
+    SWAPS,
+    Checked,
+    Following,
+    go_home,
+    make_versions,
+    outcomes,
+    sample_texts,
+    serves,
+    state_of,
+    steer,
+    until,
+    workers,
+)
 
-SWAPS = int(os.environ.get("TUNEWRIGHT_SWAPS", "3"))
 SECRET = "a shared secret"
 pytestmark = pytest.mark.slow
 
@@ -27,23 +37,8 @@ def versions(tmp_path_factory, classifier):
 @pytest.fixture(scope="module")
 def begin(versions, start):
     """Start servers of the champion, version 1."""
-    servers = []
-
-    def call(alias, *words):
-        versions.point(1, alias)
-        environment = {**versions.environment, "TUNEWRIGHT_WEBHOOK_SECRET": SECRET}
-        server = start(
-            f"mail@{alias}", "serving.watch_s=0.3", "serving.rollout_step_s=0.5", "serving.drain_notice_s=0",
-            *words, cwd=versions.root, environment=environment,
-        )  # fmt: skip
-        server.alias = alias  # each follows its own, so that they leave each other alone
-        servers.append(server)
-        until(lambda: state_of(server)["registry_seen_at"])
-        return server
-
-    yield call
-    for server in servers:
-        assert server.end() == 0, server.said
+    with Following(versions, start, "mail", TUNEWRIGHT_WEBHOOK_SECRET=SECRET) as servers:
+        yield servers.begin
 
 
 @pytest.fixture(scope="module")
@@ -70,21 +65,6 @@ def canary(canary_server, versions):
     """A server of version 1 that lets new versions grow."""
     go_home(canary_server, versions)
     return canary_server
-
-
-def outcomes(server, outcome: str) -> float:
-    return server.figures().get(f'tunewright_rollouts_total{{model="mail",outcome="{outcome}"}}', 0.0)
-
-
-def workers(server) -> dict[str, int]:
-    """Process ids of the workers, by the engine whose copy they hold."""
-    found = {}
-    for child in psutil.Process(server.process.pid).children():
-        with contextlib.suppress(psutil.Error):  # it has just ended
-            words = child.cmdline()
-            if "tunewright.serving.worker" in words:
-                found[words[words.index("tunewright.serving.worker") + 2].rpartition("/")[2]] = child.pid
-    return found
 
 
 def test_the_versions_differ(versions):

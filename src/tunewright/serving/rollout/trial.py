@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, cast
 from tunewright.engines.copies import read_manifest
 from tunewright.engines.text_side import TextSide
 from tunewright.serving.rollout.bounds import Bounds, Progress
-from tunewright.serving.rollout.tally import Shadow, Tally
-from tunewright.support.errors import InputError
+from tunewright.serving.rollout.shadow import Shadow
+from tunewright.serving.rollout.tally import Tally
 
 if TYPE_CHECKING:
     from tunewright.config.serving import ServingConfig
@@ -57,6 +57,8 @@ class Trial:
     opened: ServedModel | None = None
     """From its certificate on."""
     shadowing: set[asyncio.Task[None]] = field(default_factory=set)
+    is_ended: bool = False
+    """Whether it has taken over, or was taken away."""
 
     def __post_init__(self) -> None:
         self.bounds = Bounds.of(self.settings)
@@ -75,6 +77,7 @@ class Trial:
 
     def end(self, *, is_promoted: bool) -> None:
         """Show it nothing more; unless it has taken over, take it away from those who wait for it."""
+        self.is_ended = True
         if not (is_promoted or self.over.done()):
             self.over.set_result(None)
         for task in self.shadowing:
@@ -91,7 +94,6 @@ def found_model(found: Found, settings: ServingConfig, *, threads: int, metrics:
         metrics: Where figures go.
 
     Raises:
-        InputError: When a language model is to be shadowed.
         TunewrightError: When its tokenizer can't be opened.
     """
     manifest = read_manifest(found.folder)
@@ -101,12 +103,6 @@ def found_model(found: Found, settings: ServingConfig, *, threads: int, metrics:
 
         text = TextSide.open(folder, cast("TextFacts", manifest.text))
         return ServedClassifier(identity, folder, text, settings, threads=threads, metrics=metrics)
-    if settings.rollout == "shadow":
-        raise InputError(
-            "compares labels, and a language model has none",
-            place="serving.rollout=shadow",
-            mend="use canary",
-        )
     from tunewright.engines.language_side import LanguageSide
     from tunewright.serving.generation.served import ServedLanguageModel
 
