@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import time
 import uuid
 
@@ -24,6 +25,8 @@ from swapping import (
     until,
     workers,
 )
+
+from tracking_servers import TrackingServer
 
 SECRET = "a shared secret"
 pytestmark = pytest.mark.slow
@@ -191,6 +194,29 @@ def test_a_registry_that_goes_away_changes_nothing_and_is_told_once(versions, be
     server.end()
     assert len([line for line in server.said if "the registry can't be asked" in line]) == 1
     assert len([line for line in server.said if "the registry answers again" in line]) == 1
+
+
+def test_a_registry_over_http_may_be_killed_and_is_caught_up_with(versions, begin):
+    registry = TrackingServer(versions.database, versions.root / "artifacts")
+    try:
+        registry.start()
+        server = begin("remote", f"registry.tracking_uri={registry.uri}")
+        with Checked(server.url, versions).by(2) as asked:
+            registry.end(signal.SIGKILL)
+            trouble = until(lambda: state_of(server)["registry"])
+            versions.point(2, server.alias)  # nobody can tell the server
+            ready = server.get("/health/ready")
+            assert (ready.status_code, ready.json()) == (200, {"status": "ready", "detail": trouble})
+            assert registry.uri in trouble
+            assert server.figures()["tunewright_registry_reachable"] == 0
+            answered = asked.by_version["1"]
+            until(lambda: asked.by_version["1"] > answered + 20)
+            registry.start()
+            until(lambda: serves(server, 2))
+            assert state_of(server)["registry"] == ""
+        assert asked.faults == []
+    finally:
+        registry.end()
 
 
 def test_a_shadow_is_compared_and_answers_nothing_until_it_is_promoted_by_hand(versions, begin):

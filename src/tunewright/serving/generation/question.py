@@ -54,7 +54,9 @@ class WritingQuestion:
         found.close()
 
     async def compare(self, found: Begun, model: ServedModel) -> tuple[Writings, Timing]:
-        """Let another model write as many tokens from the same prompts, with the same seeds; compare the tokens.
+        """Let another model write as many tokens from the same prompts; compare those that aren't drawn.
+
+        Engines draw in ways of their own, even from the same seed: what they draw is only timed.
 
         Raises:
             ServingError: When it doesn't answer.
@@ -71,6 +73,8 @@ class WritingQuestion:
                 await writing.ended.wait()
             if other.fault:
                 raise other.fault
+            if sampling.temperature:
+                return Writings.compare([], []), other.timing(began)
             return Writings.compare(given, [each.ids for each in other.writings]), other.timing(began)
         finally:
             other.close()
