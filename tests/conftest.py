@@ -26,7 +26,7 @@ def require(condition: bool, reason: str) -> None:
 
 LONGEST = (
     "test_sweep.py", "test_stack.py", "test_real_sources.py", "test_kill_anywhere.py", "test_commands.py",
-    "test_hot_swap.py", "test_moved_project.py", "test_preferences.py", "test_language_run.py",
+    "test_hot_swap.py", "test_writing_swap.py", "test_moved_project.py", "test_preferences.py", "test_language_run.py",
     "test_copies.py", "test_kills_and_damage.py", "test_notebook_kernel.py", "test_project_templates.py",
     "test_data_versions.py", "test_models.py", "test_dagster.py", "test_wrong_uses.py", "test_run.py",
     "test_readers_damage.py", "test_bench_serve.py", "test_optimize.py", "test_executions.py",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import random
+import time
 from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,8 +20,10 @@ ASKED = (
     "What did the dog do?",
     "Why is the bird sad?",
 )
-MOST = 40
+FEWEST, MOST = 16, 40
 """Tokens of an answer."""
+PAUSE_S = 0.02
+"""Between two requests of a client: what matters is when they come, not how many."""
 
 
 @dataclass
@@ -73,10 +76,10 @@ class Readers(Clients):
     """Requests without an answer, or with a wrong one."""
     broken_off: Counter = field(default_factory=Counter)
     """Streams by version that said within the stream that they can't go on."""
-    fewest: int = 8
 
     def ask(self, chance: random.Random, session: requests.Session) -> bool:
-        asked, tokens = chance.choice(ASKED), chance.randint(self.fewest, MOST)
+        asked, tokens = chance.choice(ASKED), chance.randint(FEWEST, MOST)
+        time.sleep(PAUSE_S)
         body = chat_body(asked, tokens)
         streams = chance.random() < 0.5
         try:

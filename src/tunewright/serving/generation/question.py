@@ -63,7 +63,7 @@ class WritingQuestion:
         """
         began = time.monotonic()
         given = [tuple(writing.ids) for writing in found.writings]
-        sampling = replace(self.wanted.sampling, max_new_tokens=max(map(len, given)), logprobs=-1)
+        sampling = replace(self.wanted.sampling, max_new_tokens=max(1, *map(len, given)), logprobs=-1)
         # As a stream: the time of a request is for its first token, and how long the rest takes is the engine's affair.
         wanted = replace(self.wanted, sampling=sampling, streams=True)
         own = replace(self, wanted=wanted, caller=SHADOW, arrival=began, leaving=never)

@@ -36,7 +36,7 @@ class Figures:
             ("model", "version", "outcome"),
             registry=own,
         )
-        """answered, or failed (the old version answered instead)."""
+        """answered, or failed (the old version answered instead, or a stream broke off)."""
         self._texts = Counter(
             "tunewright_shadow_texts",
             "Texts that a shadow answered, and whether with the same label.",
