@@ -188,8 +188,8 @@ def state_of(server: Running) -> dict:
     return server.get("/v1/rollout").json()
 
 
-def until(true, seconds: float = 40.0):
-    """Wait for something to be true, and return it."""
+def until(true, seconds: float = 240.0):
+    """Wait for something to be true, and return it; on a busy machine opening a version takes minutes."""
     end = time.monotonic() + seconds
     while not (found := true()):
         assert time.monotonic() < end, "in vain"
