@@ -44,12 +44,13 @@ class TrackingServer:
             stderr=subprocess.DEVNULL,
             start_new_session=True,
         )
-        deadline = time.monotonic() + 120
+        deadline = time.monotonic() + 300  # MLflow takes 15 s of processor time
         while True:
             try:
                 urllib.request.urlopen(f"{self.uri}/health", timeout=2).close()
                 break
             except OSError:
+                assert self._process.poll() is None, "the server ended"
                 assert time.monotonic() < deadline, "the server didn't start"
                 time.sleep(0.5)
 

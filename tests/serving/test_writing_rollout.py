@@ -100,8 +100,9 @@ def test_a_stream_that_outlasts_its_version_is_told_so(touchy_writer, monkeypatc
         begun = await as_language_model(model).begin(
             wanted, caller="Ada", arrival=time.monotonic(), seconds=60, leaving=never
         )
-        await serving.retire(model)
         reader = Reader(begun.writings[0], model.side, (), strips=False)
+        await reader.next()
+        await serving.retire(model)
         with pytest.raises(ServingError, match="the version that wrote this answer was closed"):
             await asyncio.wait_for(reader.all(), 10)
         begun.close()
