@@ -26,14 +26,16 @@ def require(condition: bool, reason: str) -> None:
 
 LONGEST = (
     "test_stack.py", "test_sweep.py", "test_language_run.py", "test_commands.py", "test_kill_anywhere.py",
-    "test_kills_and_damage.py", "test_hot_swap.py", "test_shared_worker.py", "test_project_templates.py",
-    "test_data_versions.py", "test_moved_project.py", "test_preferences.py", "test_copies.py",
-    "test_real_sources.py", "test_notebook_kernel.py", "test_models.py", "test_dagster.py", "test_wrong_uses.py", "test_run.py",
-    "test_readers_damage.py", "test_bench_serve.py", "test_optimize.py", "test_executions.py",
+    "test_kills_and_damage.py", "test_hot_swap.py", "test_shared_worker.py", "test_writing_swap.py",
+    "test_benchmarks_beside_others.py", "test_wrong_uses.py", "test_project_templates.py",
+    "test_data_versions.py", "test_run.py", "test_bench_serve.py", "test_moved_project.py",
+    "test_preferences.py", "test_copies.py", "test_lifecycle.py", "test_loop.py", "test_trace.py",
+    "test_optimize.py", "test_real_sources.py", "test_notebook_kernel.py", "test_models.py", "test_dagster.py",
+    "test_readers_damage.py", "test_executions.py",
     "test_training.py", "test_killed.py", "test_resume.py", "test_sft.py", "test_sweep_words.py",
-    "test_opening.py", "test_notebooks.py", "test_classifier.py", "test_launching.py", "test_loop.py",
-    "test_server_live.py", "test_architectures.py", "test_notebook_steps.py", "test_lifecycle.py",
-    "test_forecast.py", "test_trace.py", "test_language_judging.py", "test_memory_forecast.py",
+    "test_opening.py", "test_notebooks.py", "test_classifier.py", "test_launching.py",
+    "test_server_live.py", "test_architectures.py", "test_notebook_steps.py",
+    "test_forecast.py", "test_language_judging.py", "test_memory_forecast.py",
     "test_processes_agree.py", "test_validation_from_ingest.py", "test_grpo.py", "test_language_models.py",
     "test_language_engines.py", "test_study.py", "test_versions.py", "test_tokenizer_checks.py",
 )  # fmt: skip

@@ -2,18 +2,12 @@
 
 from __future__ import annotations
 
-import os
 import shutil
-import signal
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
 
 import numpy as np
 import pytest
 
+from tracking_servers import TrackingServer
 from tunewright.registry.certificate import replay
 from tunewright.registry.models import load, load_certificate, register
 from tunewright.registry.purge import purge
@@ -27,44 +21,12 @@ pytestmark = pytest.mark.slow
 def address(tmp_path_factory, empty_store):
     folder = tmp_path_factory.mktemp("server")
     shutil.copy(empty_store, folder / "mlflow.db")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    process = subprocess.Popen(
-        [
-            *(
-                sys.executable,
-                "-m",
-                "mlflow",
-                "server",
-                "--host",
-                "127.0.0.1",
-                "--port",
-                str(port),
-                "--workers",
-                "1",
-            ),
-            *("--backend-store-uri", f"sqlite:///{folder / 'mlflow.db'}"),
-            *("--artifacts-destination", str(folder / "artifacts")),
-        ],
-        env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-        start_new_session=True,
-    )
+    server = TrackingServer(folder / "mlflow.db", folder / "artifacts")
     try:
-        deadline = time.monotonic() + 120
-        while True:
-            try:
-                urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=2).close()
-                break
-            except OSError:
-                assert time.monotonic() < deadline, "the server didn't start"
-                time.sleep(0.5)
-        yield f"http://127.0.0.1:{port}", folder
+        server.start()
+        yield server.uri, folder
     finally:
-        os.killpg(process.pid, signal.SIGTERM)
-        process.wait(30)
+        server.end()
 
 
 def test_the_life_of_a_model_over_http(open_project, log, texts, address):

@@ -9,7 +9,8 @@ from pathlib import Path
 from tunewright.engines.runtimes.openvino import OpenVINOEngine
 
 ORDERS = "LATE_ORDERS"
-"""Names the variable with the path of a file that says what to do: raise, sleep, die, or nothing."""
+"""Names the variable with the path of a file that says what to do: raise, sleep (SECONDS), die, or nothing."""
+SLEEP_S = 0.3
 
 
 class LateEngine:
@@ -20,6 +21,9 @@ class LateEngine:
     def open_scorer(self, folder: Path, precision: str, threads: int):
         return LateScorer(OpenVINOEngine().open_scorer(folder, precision, threads))
 
+    def open_generator(self, folder: Path, precision: str, threads: int, slots: int):
+        return LateWriter(OpenVINOEngine().open_generator(folder, precision, threads, slots))
+
 
 class LateScorer:
     def __init__(self, inner) -> None:
@@ -27,15 +31,41 @@ class LateScorer:
         self.lanes = inner.lanes
 
     def score(self, ids, mask):
-        orders = Path(os.environ[ORDERS])
-        order = orders.read_text() if orders.exists() else ""
-        if order == "raise":
-            raise ValueError("out of tune")
-        if order == "die":
-            os._exit(3)
-        if order == "sleep":
-            time.sleep(0.3)
+        heed_orders()
         return self.inner.score(ids, mask)
 
     def close(self) -> None:
         self.inner.close()
+
+
+class LateWriter:
+    batches_continuously = True
+
+    def __init__(self, inner) -> None:
+        self.inner = inner
+        self.slots = inner.slots
+
+    def add(self, request) -> None:
+        self.inner.add(request)
+
+    def step(self):
+        heed_orders()
+        return self.inner.step()
+
+    def drop(self, request_id: str) -> None:
+        self.inner.drop(request_id)
+
+    def close(self) -> None:
+        self.inner.close()
+
+
+def heed_orders() -> None:
+    """Do what the file says before a batch, or a step, is worked on."""
+    orders = Path(os.environ[ORDERS])
+    order = orders.read_text() if orders.exists() else ""
+    if order == "raise":
+        raise ValueError("out of tune")
+    if order == "die":
+        os._exit(3)
+    if order.startswith("sleep"):
+        time.sleep(float(order.partition(" ")[2] or SLEEP_S))

@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-import sys
 import time
-from pathlib import Path
 
 from aiohttp import web
+from fake_server import serve_routes
 
 counts = {"stall": 0, "under way": 0}
 
@@ -86,26 +85,14 @@ async def usage(request: web.Request) -> web.Response:
     return web.json_response({}, status=200 if ok else 401)
 
 
-async def main() -> None:
-    app = web.Application()
-    app.add_routes(
-        [
-            web.post("/delay/{ms}", delayed),
-            web.post("/stall/{at}", stalling),
-            web.post("/limited/{slots}", limited),
-            web.post("/stream/{kind}", streaming),
-            web.post("/status/{code}", status),
-            web.post("/closing", closing),
-            web.post("/key", usage),
-        ]
-    )
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    port = site._server.sockets[0].getsockname()[1]
-    Path(sys.argv[1]).write_text(str(port))
-    await asyncio.Event().wait()
-
-
-asyncio.run(main())
+serve_routes(
+    [
+        web.post("/delay/{ms}", delayed),
+        web.post("/stall/{at}", stalling),
+        web.post("/limited/{slots}", limited),
+        web.post("/stream/{kind}", streaming),
+        web.post("/status/{code}", status),
+        web.post("/closing", closing),
+        web.post("/key", usage),
+    ]
+)

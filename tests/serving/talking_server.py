@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 
 from aiohttp import web
+from fake_server import serve_routes
 
 from tunewright.serving.page_files import page_files
 
@@ -90,25 +91,13 @@ async def plain(request: web.Request) -> web.Response:
     return web.Response(text=bodies[request.path])
 
 
-async def main() -> None:
-    app = web.Application()
-    app.add_routes(
-        [
-            web.get("/", page),
-            web.get("/page/{name}", page),
-            web.get("/v1/models", models),
-            web.post("/v1/chat/completions", chat),
-            web.post("/v1/feedback", feedback),
-            *(web.get(path, plain) for path in ("/health/ready", "/metrics", "/v1/rollout")),
-        ]
-    )
-    runner = web.AppRunner(app)
-    await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
-    await site.start()
-    port = site._server.sockets[0].getsockname()[1]
-    Path(sys.argv[1]).write_text(str(port))
-    await asyncio.Event().wait()
-
-
-asyncio.run(main())
+serve_routes(
+    [
+        web.get("/", page),
+        web.get("/page/{name}", page),
+        web.get("/v1/models", models),
+        web.post("/v1/chat/completions", chat),
+        web.post("/v1/feedback", feedback),
+        *(web.get(path, plain) for path in ("/health/ready", "/metrics", "/v1/rollout")),
+    ]
+)

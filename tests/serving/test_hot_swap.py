@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
-import os
 import shutil
+import signal
 import time
 import uuid
 
 import psutil
 import pytest
 import requests
-from swapping import Checked, go_home, make_versions, sample_texts, serves, state_of, steer, until
+from swapping import (
+    SWAPS,
+    Checked,
+    Following,
+    go_home,
+    make_versions,
+    outcomes,
+    sample_texts,
+    serves,
+    state_of,
+    steer,
+    until,
+    workers,
+)
 
-SWAPS = int(os.environ.get("TUNEWRIGHT_SWAPS", "3"))
+from tracking_servers import TrackingServer
+
 SECRET = "a shared secret"
 pytestmark = pytest.mark.slow
 
@@ -27,23 +40,8 @@ def versions(tmp_path_factory, classifier):
 @pytest.fixture(scope="module")
 def begin(versions, start):
     """Start servers of the champion, version 1."""
-    servers = []
-
-    def call(alias, *words):
-        versions.point(1, alias)
-        environment = {**versions.environment, "TUNEWRIGHT_WEBHOOK_SECRET": SECRET}
-        server = start(
-            f"mail@{alias}", "serving.watch_s=0.3", "serving.rollout_step_s=0.5", "serving.drain_notice_s=0",
-            *words, cwd=versions.root, environment=environment,
-        )  # fmt: skip
-        server.alias = alias  # each follows its own, so that they leave each other alone
-        servers.append(server)
-        until(lambda: state_of(server)["registry_seen_at"])
-        return server
-
-    yield call
-    for server in servers:
-        assert server.end() == 0, server.said
+    with Following(versions, start, "mail", TUNEWRIGHT_WEBHOOK_SECRET=SECRET) as servers:
+        yield servers.begin
 
 
 @pytest.fixture(scope="module")
@@ -70,21 +68,6 @@ def canary(canary_server, versions):
     """A server of version 1 that lets new versions grow."""
     go_home(canary_server, versions)
     return canary_server
-
-
-def outcomes(server, outcome: str) -> float:
-    return server.figures().get(f'tunewright_rollouts_total{{model="mail",outcome="{outcome}"}}', 0.0)
-
-
-def workers(server) -> dict[str, int]:
-    """Process ids of the workers, by the engine whose copy they hold."""
-    found = {}
-    for child in psutil.Process(server.process.pid).children():
-        with contextlib.suppress(psutil.Error):  # it has just ended
-            words = child.cmdline()
-            if "tunewright.serving.worker" in words:
-                found[words[words.index("tunewright.serving.worker") + 2].rpartition("/")[2]] = child.pid
-    return found
 
 
 def test_the_versions_differ(versions):
@@ -211,6 +194,29 @@ def test_a_registry_that_goes_away_changes_nothing_and_is_told_once(versions, be
     server.end()
     assert len([line for line in server.said if "the registry can't be asked" in line]) == 1
     assert len([line for line in server.said if "the registry answers again" in line]) == 1
+
+
+def test_a_registry_over_http_may_be_killed_and_is_caught_up_with(versions, begin):
+    registry = TrackingServer(versions.database, versions.root / "artifacts")
+    try:
+        registry.start()
+        server = begin("remote", f"registry.tracking_uri={registry.uri}")
+        with Checked(server.url, versions).by(2) as asked:
+            registry.end(signal.SIGKILL)
+            trouble = until(lambda: state_of(server)["registry"])
+            versions.point(2, server.alias)  # nobody can tell the server
+            ready = server.get("/health/ready")
+            assert (ready.status_code, ready.json()) == (200, {"status": "ready", "detail": trouble})
+            assert registry.uri in trouble
+            assert server.figures()["tunewright_registry_reachable"] == 0
+            answered = asked.by_version["1"]
+            until(lambda: asked.by_version["1"] > answered + 20)
+            registry.start()
+            until(lambda: serves(server, 2))
+            assert state_of(server)["registry"] == ""
+        assert asked.faults == []
+    finally:
+        registry.end()
 
 
 def test_a_shadow_is_compared_and_answers_nothing_until_it_is_promoted_by_hand(versions, begin):

@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-import contextlib
 import json
 import random
 import signal
 import socket
-import threading
 import time
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
@@ -17,7 +15,9 @@ import numpy as np
 import psutil
 import pytest
 import requests
+from clients import Clients
 from guarded import project_with_config
+from swapping import until
 from touchy_engine import row_logits
 
 WORDS = [
@@ -38,52 +38,35 @@ WORDS = [
 
 
 @dataclass
-class Load:
+class Load(Clients):
     """Clients that ask one text after the other and check each answer."""
 
-    url: str
     text_side: object
     statuses: Counter = field(default_factory=Counter)
     wrong: list = field(default_factory=list)
     failures: list = field(default_factory=list)
     slow_refusals: list = field(default_factory=list)
-    over: threading.Event = field(default_factory=threading.Event)
 
-    def ask(self, seed: int) -> None:
-        chance = random.Random(seed)
-        session = requests.Session()
-        while not self.over.is_set():
-            text = " ".join(chance.choices(WORDS, k=chance.randint(1, 40)))
-            began = time.monotonic()
-            try:
-                answer = session.post(f"{self.url}/v1/classify", json={"input": text}, timeout=60)
-            except requests.RequestException as error:
-                self.failures.append(repr(error))
-                return
-            self.statuses[answer.status_code] += 1
-            if answer.status_code == 200:
-                self.check(text, answer.json()["data"][0]["probabilities"])
-            elif answer.status_code == 503 and answer.headers.get("connection") == "close":
-                return
-            elif answer.status_code == 429:
-                self.slow_refusals += [took] if (took := time.monotonic() - began) > 1 else []
-                time.sleep(0.1)
+    def ask(self, chance: random.Random, session: requests.Session) -> bool:
+        text = " ".join(chance.choices(WORDS, k=chance.randint(1, 40)))
+        began = time.monotonic()
+        try:
+            answer = session.post(f"{self.url}/v1/classify", json={"input": text}, timeout=60)
+        except requests.RequestException as error:
+            self.failures.append(repr(error))
+            return False
+        self.statuses[answer.status_code] += 1
+        if answer.status_code == 200:
+            self.check(text, answer.json()["data"][0]["probabilities"])
+        elif answer.status_code == 429:
+            self.slow_refusals += [took] if (took := time.monotonic() - began) > 1 else []
+            time.sleep(0.1)
+        return not (answer.status_code == 503 and answer.headers.get("connection") == "close")
 
     def check(self, text, probabilities) -> None:
         powers = np.exp(np.array(row_logits(self.text_side.encode([text])[0])))
         if not np.allclose(list(probabilities.values()), powers / powers.sum(), atol=1e-6):
             self.wrong.append(text)
-
-    @contextlib.contextmanager
-    def by(self, clients: int):
-        with ThreadPoolExecutor(clients) as pool:
-            asking = [pool.submit(self.ask, seed) for seed in range(clients)]
-            try:
-                yield self
-            finally:
-                self.over.set()
-        for each in asking:
-            each.result()
 
 
 @pytest.fixture
@@ -99,13 +82,6 @@ def load(touchy):
 def sturdy(start, touchy):
     """A server whose engine takes 5 ms a batch."""
     return start(touchy.folder, "serving.batch_timeout_s=1.5", environment=touchy.environment(seconds=0.005))
-
-
-def until(true, seconds: float = 15.0) -> None:
-    end = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < end
-        time.sleep(0.02)
 
 
 def test_a_worker_that_is_killed_under_load_costs_no_answer(sturdy, load):

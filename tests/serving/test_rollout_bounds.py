@@ -23,10 +23,13 @@ from tunewright.serving.rollout.bounds import (
     Progress,
     Seen,
     advance,
+    broken,
     tail,
 )  # fmt: skip
 from tunewright.serving.rollout.picking import takes_part
-from tunewright.serving.rollout.tally import LEAST_OLD, Shadow, Tally, logit_difference
+from tunewright.serving.rollout.shadow import Labels, Shadow, Writings, logit_difference
+from tunewright.serving.rollout.tally import LEAST_OLD, Tally
+from tunewright.serving.rollout.timing import Timing
 from tunewright.serving.rollout.webhook import is_genuine
 
 CANARY = Bounds(steps=(0.05, 0.25, 0.5), step_s=10.0, requests=200, error_share=0.01)
@@ -162,18 +165,40 @@ def test_a_share_is_one_of_all_requests():
 def test_times_are_compared_with_those_of_requests_of_like_length():
     tally = Tally(1.5)
     for _ in range(LEAST_OLD):
-        tally.old.add(10, 0.010)
-        tally.old.add(1000, 0.500)
+        tally.old.add(Timing(10, 0.010))
+        tally.old.add(Timing(1000, 0.500))
     for _ in range(20):
-        tally.new.add(1000, 0.600)  # a caller with long texts is not slow
-        tally.new.add(100_000, 9.0)  # nothing to compare it with
+        tally.new.add(Timing(1000, 0.600))  # a caller with long texts is not slow
+        tally.new.add(Timing(100_000, 9.0))  # nothing to compare it with
     assert (tally.seen(0).timed, tally.seen(0).slow) == (20, 0)
-    tally.new.add(10, 0.600)
+    tally.new.add(Timing(10, 0.600))
     assert (tally.seen(0).timed, tally.seen(0).slow) == (21, 1)
     tally.next_step()
     assert tally.seen(0) == Seen()
-    tally.new.add(10, 0.012)
+    tally.new.add(Timing(10, 0.012))
     assert tally.seen(0).timed == 1
+
+
+def test_a_language_model_is_timed_by_its_first_token_and_each_further_one():
+    tally = Tally(1.5)
+    for _ in range(LEAST_OLD):
+        tally.old.add(Timing(10, 0.010, written=40, token_s=0.010))
+    for _ in range(20):
+        tally.new.add(Timing(10, 0.012, written=60, token_s=0.011))
+        tally.new.add(
+            Timing(10, 0.012, written=600, token_s=0.011)
+        )  # says more, and no old answer is as long
+    seen = tally.seen(0)
+    assert (seen.timed, seen.slow, seen.token_timed, seen.token_slow) == (40, 0, 20, 0)
+    assert broken(seen, CANARY, CHANCE) == ""
+    for _ in range(10):
+        tally.new.add(Timing(10, 0.012, written=40, token_s=0.030))  # its first token is in time
+    seen = tally.seen(0)
+    assert (seen.slow, seen.token_timed, seen.token_slow) == (0, 30, 10)
+    assert "10 of 30 answers are slower for each token" in broken(seen, CANARY, CHANCE)
+    tally.next_step()
+    tally.new.add(Timing(10, 0.010, written=40, token_s=0.010))
+    assert tally.seen(0).token_timed == 1
 
 
 def answer(*logits: float) -> Prediction:
@@ -194,10 +219,31 @@ def test_the_difference_of_answers_is_that_of_their_logits(pairs):
 
 def test_a_shadow_counts_what_agrees():
     shadow = Shadow()
-    found = shadow.compare([answer(1, 0), answer(0, 1)], [answer(1, 0), answer(1, 0)])
-    assert found[:2] == (2, 1)
-    assert (shadow.texts, shadow.agreeing) == (2, 1)
+    found = Labels.compare([answer(1, 0), answer(0, 1)], [answer(1, 0), answer(1, 0)])
+    shadow.add(found)
+    assert (shadow.texts, shadow.agreeing) == (found.texts, found.agreeing) == (2, 1)
     assert shadow.largest_difference == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "found"),
+    [
+        ([1, 2, 3], [1, 2, 3], (1, 1, 3, 3)),
+        ([1, 2, 3], [1, 2, 3, 4], (1, 1, 3, 3)),  # the reader of the old one had enough
+        ([1, 2, 3], [1, 2], (1, 0, 3, 2)),
+        ([1, 2, 3], [1, 9, 3], (1, 0, 3, 1)),  # what stands behind the first difference says nothing
+        ([1], [2], (1, 0, 1, 0)),
+    ],
+)
+def test_answers_are_compared_token_by_token(old, new, found):
+    assert Writings.compare([old], [new]) == Writings(*found)
+
+
+def test_a_shadow_counts_tokens_until_the_first_that_differs():
+    shadow = Shadow()
+    shadow.add(Writings.compare([[1, 2, 3], [4, 5]], [[1, 2, 9], [4, 5]]))
+    shadow.add(Writings.compare([[7]], [[7]]))
+    assert (shadow.answers, shadow.agreeing, shadow.tokens, shadow.same_tokens) == (3, 2, 6, 5)
 
 
 def test_mlflows_own_signature_is_taken_and_no_other():

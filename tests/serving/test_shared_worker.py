@@ -104,7 +104,7 @@ def test_they_are_told_apart_and_share_one_worker(server):
     assert len({each["digest"] for each in cards}) == 3
     assert {each["engine"] for each in cards} == {"transformers:fp32"}
     before = server.figures()
-    for name, called in NAMES.items():
+    for name in NAMES:
         answer = ask(server, name, ROWS[0], 3)
         assert (answer.headers["x-model"], answer.headers["x-model-version"]) == (name, "1")
     after = server.figures()

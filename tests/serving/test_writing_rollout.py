@@ -1,18 +1,26 @@
-"""A new language model behind a server must write what it wrote when it was certified."""
+"""A new language model behind a server must write what it wrote when it was certified; an old one says that it ends."""
 
 from __future__ import annotations
 
 import asyncio
+import time
 
 import pytest
 
 from language_subjects import make_subject
 from tunewright.config.serving import ServingConfig
+from tunewright.engines.interface import Sampling
+from tunewright.serving import service
+from tunewright.serving.faults import ServingError
+from tunewright.serving.generation.question import as_language_model
+from tunewright.serving.generation.reading import Reader
+from tunewright.serving.generation.wanted import Wanted
 from tunewright.serving.metrics import Metrics
 from tunewright.serving.opening import Found
 from tunewright.serving.rollout.certifying_language import certify_language
+from tunewright.serving.rollout.question import never
 from tunewright.serving.rollout.trial import found_model
-from tunewright.support.errors import InputError, TunewrightError
+from tunewright.support.errors import TunewrightError
 
 
 def certified(copy, certificate, **settings) -> None:
@@ -78,6 +86,26 @@ def test_without_its_certificate_it_is_refused(talking_copies, tmp_path):
             certified(talking_copies("openvino:fp32"), path)
 
 
-def test_a_language_model_has_no_labels_to_compare(talking_copies, recorded):
-    with pytest.raises(InputError, match="use canary"):
-        certified(talking_copies("openvino:fp32"), recorded, rollout="shadow")
+def test_a_stream_that_outlasts_its_version_is_told_so(touchy_writer, monkeypatch):
+    monkeypatch.setattr(service, "STREAM_S", 0.2)
+    for name, value in touchy_writer.environment(seconds=0.05).items():
+        monkeypatch.setenv(name, value)
+
+    async def read_until_it_ends() -> str:
+        serving = service.Service(ServingConfig())
+        found = Found(folder=touchy_writer.folder, name="chat", version="1")
+        model = found_model(found, ServingConfig(), threads=1, metrics=serving.metrics)
+        await serving.open(model)
+        wanted = Wanted(("Once upon a time",), Sampling(max_new_tokens=150), streams=True)
+        begun = await as_language_model(model).begin(
+            wanted, caller="Ada", arrival=time.monotonic(), seconds=60, leaving=never
+        )
+        reader = Reader(begun.writings[0], model.side, (), strips=False)
+        await reader.next()
+        await serving.retire(model)
+        with pytest.raises(ServingError, match="the version that wrote this answer was closed"):
+            await asyncio.wait_for(reader.all(), 10)
+        begun.close()
+        return reader.text
+
+    assert asyncio.run(read_until_it_ends())

@@ -93,7 +93,9 @@ class ServingConfig(Section):
         0.01, description="Share of its requests that a new version may fail at where the old one answers."
     )
     rollout_latency_ratio: float = Field(
-        1.5, gt=1, description="An answer slower than so many times the old version's p95 counts as slow."
+        1.5,
+        gt=1,
+        description="An answer, of a language model a token, slower than so many times the old version's p95 is slow.",
     )
     max_body_bytes: int = Field(1_048_576, ge=1, description="Bytes of a request, at most.")
     max_texts: int = Field(256, ge=1, description="Texts of a request, at most.")

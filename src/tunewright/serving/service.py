@@ -107,13 +107,20 @@ class Service:
         """Tell whether a model's worker is cared for; only a fault of ours ends that before ``retire``."""
         return model in self._keeping and not self._keeping[model].done()
 
-    async def retire(self, model: ServedModel) -> None:
-        """Close a model that gets no new requests, when those that wait for it are answered."""
+    async def retire(self, model: ServedModel, *, is_bad: bool = False) -> None:
+        """Close a model that gets no new requests, when those that wait for it are answered.
+
+        Args:
+            model: Which.
+            is_bad: A worker that dies is not waited for: what it had is told so, and not tried with the next one.
+        """
         # A request has an end of its own before that; a stream has none but its last token.
         longest = STREAM_S if model.task == "generation" else 2 * self.settings.timeout_s
         end = time.monotonic() + longest
         await asyncio.sleep(LOOK_S)
         while model.asking and self.is_kept(model) and time.monotonic() < end:
+            if is_bad and not model.keeper.lanes:
+                break
             await asyncio.sleep(LOOK_S)
         await self._close(model)
 

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 
 from tunewright.models.chat.template import RefusedRowError
 from tunewright.serving.admission import Admission
-from tunewright.serving.faults import ServingError, timed_out, unanswerable
+from tunewright.serving.faults import ServingError, timed_out, unanswerable, unavailable
 from tunewright.serving.generation.keeper import WritingKeeper
 from tunewright.serving.generation.waiting import WaitingLine
 from tunewright.serving.generation.wanted import Wanted, characters, render
 from tunewright.serving.generation.writing import Writing
+from tunewright.serving.rollout.timing import Timing
 from tunewright.serving.served import Identity, ServedModel, watched
 
 if TYPE_CHECKING:
@@ -27,13 +28,15 @@ if TYPE_CHECKING:
     from tunewright.serving.metrics import Metrics
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Begun:
     """The answers to a request, on their way: ``n`` for each prompt, in the prompts' order."""
 
     model: ServedLanguageModel
     prompts: tuple[Prompt, ...]
     writings: tuple[Writing, ...]
+    over: asyncio.Future[None]
+    """Done when all are written, or nobody waits for them any more."""
 
     @property
     def tokens(self) -> int:
@@ -49,6 +52,22 @@ class Begun:
     def queue_seconds(self) -> float:
         """The longest wait of an answer for its slot."""
         return max(0.0, *(each.sent_at - each.arrival for each in self.writings))
+
+    @property
+    def fault(self) -> ServingError | None:
+        """Why one of them can't be written."""
+        return next((each.fault for each in self.writings if each.fault), None)
+
+    def timing(self, began: float) -> Timing:
+        """Return how long they took, as far as they are written.
+
+        Args:
+            began: When they were asked for (``time.monotonic``).
+        """
+        first = min((each.first_at for each in self.writings if each.first_at), default=time.monotonic())
+        further = sum(max(0, len(each.ids) - 1) for each in self.writings)
+        seconds = sum(each.last_at - each.first_at for each in self.writings)
+        return Timing(self.tokens, first - began, further, seconds / further if further else 0.0)
 
     def close(self) -> None:
         """Say that nobody waits for them any more."""
@@ -94,6 +113,8 @@ class ServedLanguageModel(ServedModel):
             self.keeper.join(self)
         self.admission = Admission(settings.queue_tokens)
         self._line = WaitingLine()
+        self._begun: set[Begun] = set()
+        """What is read yet."""
         name = identity.id
         self._queue_seconds = metrics.queue_seconds.labels(name)
         self._step_seconds = metrics.batch_seconds.labels(name)
@@ -167,7 +188,8 @@ class ServedLanguageModel(ServedModel):
                 raise timed_out(seconds)
             writings = self._writings(wanted, prompts, caller, arrival)
             self.admission.admit(caller, sum(each.tokens for each in writings), now)
-            begun = Begun(self, prompts, writings)
+            begun = Begun(self, prompts, writings, asyncio.get_running_loop().create_future())
+            self._begun.add(begun)
             for each in writings:
                 self._line.add(each)
             asyncio.get_running_loop().call_soon(self.keeper.free)
@@ -179,8 +201,8 @@ class ServedLanguageModel(ServedModel):
             with watched(fail_all, arrival + seconds - now, seconds, leaving):
                 for each in writings[:1] if wanted.streams else writings:
                     await (each.began if wanted.streams else each.ended).wait()
-            if fault := next((each.fault for each in writings if each.fault), None):
-                raise fault
+            if begun.fault:
+                raise begun.fault
         except BaseException:
             if begun:
                 self.withdraw(begun)
@@ -194,12 +216,21 @@ class ServedLanguageModel(ServedModel):
         if all(each.gone for each in begun.writings):
             return
         self.asking -= 1
+        self._begun.discard(begun)
+        begun.over.set_result(None)
         for each in begun.writings:
             each.gone = True
             if self._line.drop(each):
                 self.admission.leave(each.caller, each.tokens)
             elif not each.finish:
                 self.keeper.drop(each)
+
+    def close(self) -> None:
+        """Give threads back; who still reads an answer is told that no more of it will come."""
+        super().close()
+        for begun in self._begun:
+            for each in begun.writings:
+                each.fail(unavailable("the version that wrote this answer was closed", "closed"))
 
     async def split(self, text: str) -> SplitText:
         """Show how the model reads a plain text."""
@@ -243,7 +274,8 @@ class ServedLanguageModel(ServedModel):
         if not tokens:
             return
         self._written.inc(tokens)
-        if not writing.last_at:
+        if not writing.first_at:
+            writing.first_at = now
             self._first_token.observe(now - writing.arrival)
         else:
             self._token.observe((now - writing.last_at) / tokens)

@@ -38,6 +38,8 @@ class Writing:
     """Workers that died while they had it."""
     sent_at: float = 0.0
     """When it was given to a worker first; 0 before."""
+    first_at: float = 0.0
+    """When its first token came; 0 before."""
     last_at: float = 0.0
     """When its last tokens came; 0 before the first."""
     gone: bool = False

@@ -31,8 +31,13 @@ function candidateWords(candidate, mode) {
   const { version, phase, requests, errors, slow, timed, shadow } = candidate;
   if (phase !== "rolling out") return `Version ${version} (${candidate.engine}) is on its way: ${phase}.`;
   const seen = `${requests} requests, ${errors} errors, ${slow} of ${timed} slow`;
-  if (shadow) return `Version ${version} is a shadow: ${shadow.same_label} of ${shadow.texts} answers have the same label.`;
+  if (shadow) return `Version ${version} is a shadow: ${shadowWords(shadow)}.`;
   return `Version ${version} gets ${percent(candidate.share)} (${mode}): ${seen}.`;
+}
+
+function shadowWords({ texts, same_label, answers, same_answer, tokens, same_tokens }) {
+  if (answers === undefined) return `${same_label} of ${texts} answers have the same label`;
+  return `${same_answer} of ${answers} answers are the same, ${same_tokens} of ${tokens} tokens before they differ`;
 }
 
 function ago(milliseconds) {

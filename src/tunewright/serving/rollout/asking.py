@@ -4,25 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import time
-from dataclasses import replace
-from typing import TYPE_CHECKING, cast
+from functools import partial
+from typing import TYPE_CHECKING, TypeVar
 
 from tunewright.serving.faults import CLIENT_LEFT, SERVER_ERROR, TOO_MANY, ServingError
-from tunewright.serving.rollout.question import AnyFound, Question
+from tunewright.serving.rollout.shadowing import show
 
 if TYPE_CHECKING:
-    from tunewright.serving.classifying import Answered
+    from collections.abc import Sequence
+
     from tunewright.serving.rollout.figures import Figures
-    from tunewright.serving.rollout.question import Askable
+    from tunewright.serving.rollout.question import AnyFound, Askable
+    from tunewright.serving.rollout.timing import Timing
     from tunewright.serving.rollout.trial import Trial
     from tunewright.serving.served import ServedModel
 
+Replied = TypeVar("Replied")
 PATIENCE = 0.5
-"""Part of a request's time after which the old version is asked, too late for the new one."""
-MOST_SHADOWED = 32
-"""Requests that wait for a shadow's answer at most; it is not asked more."""
-SHADOW = "shadow"
-"""The caller of what a shadow is asked."""
+"""Part of a request's time after which the old version is asked, too; whichever answers first is heard."""
 
 
 async def ask_new(
@@ -42,9 +41,13 @@ async def ask_new(
     """
     old.asking += 1  # it may be asked yet: it isn't closed before
     try:
-        return await _ask_new(trial, new, old, question, figures)
+        began = time.monotonic()
+        reply = await _first_answer(trial, new, old, question, figures)
     finally:
         old.asking -= 1
+    if reply[0] is new:
+        question.measure(reply[1], began, partial(_count, trial, new, figures))
+    return reply
 
 
 async def ask_old(
@@ -62,73 +65,82 @@ async def ask_old(
         if error.status >= SERVER_ERROR:
             trial.tally.old.fail()
         raise
-    trial.tally.old.add(reply[1].tokens, time.monotonic() - began)
-    if trial.is_shadow and trial.opened and not trial.over.done() and isinstance(question, Question):
-        if len(trial.shadowing) < MOST_SHADOWED:
-            answered = cast("Answered", reply[1])
-            task = asyncio.ensure_future(_shadow(trial, trial.opened, question, answered, figures))
-            trial.shadowing.add(task)
-            task.add_done_callback(trial.shadowing.discard)
-        else:
-            trial.shadow.skipped += 1
+
+    def count(timing: Timing | None) -> None:
+        if timing is None:
+            trial.tally.old.fail()
+            return
+        trial.tally.old.add(timing)
+        show(trial, question, reply[1], figures)
+
+    question.measure(reply[1], began, count)
     return reply
 
 
-def is_callers(error: BaseException) -> bool:
-    """Tell whether an error is about the request itself, whoever is asked."""
-    status = _status(error)
-    return (status is not None and status < SERVER_ERROR and status != TOO_MANY) or status == CLIENT_LEFT
+def _count(trial: Trial, new: ServedModel, figures: Figures, timing: Timing | None) -> None:
+    """Count an answer of the new version; one that broke off is a failure."""
+    if timing is None:
+        _blame(trial, new, figures)
+    else:
+        trial.tally.new.add(timing)
+        figures.answered(new)
 
 
-async def _ask_new(
+def _blame(trial: Trial, new: ServedModel, figures: Figures) -> None:
+    trial.tally.new.fail()
+    figures.failed(new)
+
+
+async def _first_answer(
     trial: Trial, new: ServedModel, old: ServedModel, question: Askable[AnyFound], figures: Figures
 ) -> tuple[ServedModel, AnyFound]:
-    began = time.monotonic()
+    """Ask the new version, and if need be the old one besides; return what comes first."""
     asking = asyncio.ensure_future(question.to(new))
-    patience = max(0.0, (question.arrival + question.seconds - began) * PATIENCE)
+    tasks, answered = [asking], None
+    patience = max(0.0, (question.arrival + question.seconds - time.monotonic()) * PATIENCE)
     try:
         await asyncio.wait((asking, trial.over), timeout=patience, return_when=asyncio.FIRST_COMPLETED)
-        if asking.done():
-            error = asking.exception()
-            if error is None:
-                reply = asking.result()
-                trial.tally.new.add(reply[1].tokens, time.monotonic() - began)
-                figures.answered(new)
-                return reply
-            if is_callers(error) or old.label_names != new.label_names:
-                raise error
+        is_told = asking.done() and (_status(asking) == CLIENT_LEFT or old.label_names != new.label_names)
+        if not (_has_answered(asking) or is_told):
+            if trial.over.done():
+                asking.cancel()
+            tasks.append(asyncio.ensure_future(question.to(old)))
+        answered = await _first_good(tasks)
     finally:
-        asking.cancel()
-    reply = await question.to(old)
-    is_overload = asking.done() and not asking.cancelled() and _status(asking.exception()) == TOO_MANY
-    if not (trial.over.done() or is_overload):  # the old version could: so it is the new one's fault
-        trial.tally.new.fail()
-        figures.failed(new)
+        for task in tasks:
+            if task is not answered:
+                _abandon(task, question)
+    reply = answered.result()
+    if answered is not asking and not (trial.over.done() or _status(asking) == TOO_MANY):
+        _blame(trial, new, figures)  # the old one could: so it is the new one's fault
     return reply
 
 
-async def _shadow(
-    trial: Trial, new: ServedModel, question: Question, answered: Answered, figures: Figures
-) -> None:
-    """Ask the new version the same, and compare."""
-    began = time.monotonic()
-    own = replace(question, caller=SHADOW, arrival=began, leaving=_never, features=False)
-    try:
-        _, found = await own.to(new)
-    except Exception as error:  # noqa: BLE001 -- nobody waits for it: every failure is counted, none is told
-        if _status(error) == TOO_MANY:
-            trial.shadow.skipped += 1
-        else:
-            trial.tally.new.fail()
-            figures.failed(new)
-        return
-    trial.tally.new.add(found.tokens, time.monotonic() - began)
-    figures.compared(new, *trial.shadow.compare(answered.predictions, found.predictions))
+async def _first_good(tasks: Sequence[asyncio.Future[Replied]]) -> asyncio.Future[Replied]:
+    """Return the first that has answered; where none does, the last one, which says why."""
+    while going := [task for task in tasks if not task.done()]:
+        if any(map(_has_answered, tasks)):
+            break
+        await asyncio.wait(going, return_when=asyncio.FIRST_COMPLETED)
+    return next(filter(_has_answered, tasks), tasks[-1])
 
 
-async def _never() -> None:
-    await asyncio.Event().wait()
+def _abandon(asking: asyncio.Future[tuple[ServedModel, AnyFound]], question: Askable[AnyFound]) -> None:
+    """Stop asking; what comes all the same nobody reads."""
+
+    def drop(done: asyncio.Future[tuple[ServedModel, AnyFound]]) -> None:
+        if _has_answered(done):
+            question.drop(done.result()[1])
+
+    asking.cancel()
+    asking.add_done_callback(drop)
 
 
-def _status(error: BaseException | None) -> int | None:
+def _has_answered(asking: asyncio.Future[Replied]) -> bool:
+    return asking.done() and not asking.cancelled() and asking.exception() is None
+
+
+def _status(asking: asyncio.Future[Replied]) -> int | None:
+    """Return the status of a failure; None where there is none yet, or it is a fault of ours."""
+    error = asking.exception() if asking.done() and not asking.cancelled() else None
     return error.status if isinstance(error, ServingError) else None

@@ -119,11 +119,11 @@ class Rollout:
             ServingError: When nobody answers.
         """
         trial = self.trial
-        if trial is None or trial.opened is None:
-            return await question.to(model)
-        if model is trial.opened:
+        if trial and model is trial.opened:
             return await ask_new(trial, model, self.current, question, self.figures)
-        return await ask_old(trial, model, question, self.figures)
+        if trial and trial.opened and model is self.current:
+            return await ask_old(trial, model, question, self.figures)
+        return await question.to(model)  # one beside the first, too, whose answers say nothing of either
 
     def promote(self, why: str = "") -> None:
         """Let the new version take over now."""
@@ -145,7 +145,7 @@ class Rollout:
         self._end(trial, "rolled_back" if trial.opened else "refused")
         what = "is sent back" if trial.opened else "is refused"
         say(f"{self._called(trial.key)} {what}: {why}; {_name(self.current)} stays")
-        self._close(trial)
+        self._close(trial, is_bad=True)
 
     async def close(self) -> None:
         """Stop watching and trying; models are left to the service."""
@@ -258,10 +258,10 @@ class Rollout:
         trial.end(is_promoted=outcome == "promoted")
         self.figures.ended(self.current.identity.name, outcome)
 
-    def _close(self, trial: Trial) -> None:
+    def _close(self, trial: Trial, *, is_bad: bool = False) -> None:
         """Close what a trial has opened, or is about to."""
         if trial.opened:
-            self._spawn(self.service.retire(trial.opened))
+            self._spawn(self.service.retire(trial.opened, is_bad=is_bad))
         elif self._trying and self._trying is not asyncio.current_task():
             self._trying.cancel()
 

@@ -6,9 +6,12 @@ from typing import TYPE_CHECKING
 
 from prometheus_client import Counter, Histogram
 
+from tunewright.serving.rollout.shadow import Labels
+
 if TYPE_CHECKING:
     from tunewright.serving.metrics import Metrics
     from tunewright.serving.rollout.conducting import Rollout
+    from tunewright.serving.rollout.shadow import Compared
     from tunewright.serving.served import ServedModel
 
 DIFFERENCES = (0.001, 0.003, 0.01, 0.03, 0.1, 0.3, 1.0, 3.0)
@@ -33,7 +36,7 @@ class Figures:
             ("model", "version", "outcome"),
             registry=own,
         )
-        """answered, or failed (the old version answered instead)."""
+        """answered, or failed (the old version answered instead, or a stream broke off)."""
         self._texts = Counter(
             "tunewright_shadow_texts",
             "Texts that a shadow answered, and whether with the same label.",
@@ -45,6 +48,18 @@ class Figures:
             "Largest difference of a logit between a shadow and the served version, each request.",
             ("model", "version"),
             buckets=DIFFERENCES,
+            registry=own,
+        )
+        self._answers = Counter(
+            "tunewright_shadow_answers",
+            "Answers that a shadow wrote as well, and whether with the same tokens.",
+            ("model", "version", "answer"),
+            registry=own,
+        )
+        self._tokens = Counter(
+            "tunewright_shadow_tokens",
+            "Tokens of the answers that were given: the same up to the shadow's first that differs, or other.",
+            ("model", "version", "token"),
             registry=own,
         )
 
@@ -74,13 +89,19 @@ class Figures:
         """Count a request that a new version failed at."""
         self._requests.labels(model.identity.name, model.identity.version, "failed").inc()
 
-    def compared(self, model: ServedModel, texts: int, agreeing: int, difference: float) -> None:
+    def compared(self, model: ServedModel, found: Compared) -> None:
         """Count a shadow's answer to a request."""
         words = (model.identity.name, model.identity.version)
         self.answered(model)
-        self._texts.labels(*words, "same").inc(agreeing)
-        self._texts.labels(*words, "other").inc(texts - agreeing)
-        self._difference.labels(*words).observe(difference)
+        if isinstance(found, Labels):
+            self._texts.labels(*words, "same").inc(found.agreeing)
+            self._texts.labels(*words, "other").inc(found.texts - found.agreeing)
+            self._difference.labels(*words).observe(found.largest_difference)
+        else:
+            self._answers.labels(*words, "same").inc(found.agreeing)
+            self._answers.labels(*words, "other").inc(found.answers - found.agreeing)
+            self._tokens.labels(*words, "same").inc(found.same_tokens)
+            self._tokens.labels(*words, "other").inc(found.tokens - found.same_tokens)
 
 
 def _shares(rollout: Rollout) -> dict[tuple[str, ...], float]:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, cast
 from tunewright.engines.copies import read_manifest
 from tunewright.engines.text_side import TextSide
 from tunewright.serving.rollout.bounds import Bounds, Progress
-from tunewright.serving.rollout.tally import Shadow, Tally
-from tunewright.support.errors import InputError
+from tunewright.serving.rollout.shadow import Shadow
+from tunewright.serving.rollout.tally import Tally
 
 if TYPE_CHECKING:
     from tunewright.config.serving import ServingConfig
@@ -60,6 +60,8 @@ class Trial:
     restarts_before: int = 0
     """Of its worker, where others had it before."""
     shadowing: set[asyncio.Task[None]] = field(default_factory=set)
+    is_ended: bool = False
+    """Whether it has taken over, or was taken away."""
 
     def __post_init__(self) -> None:
         self.bounds = Bounds.of(self.settings)
@@ -83,6 +85,7 @@ class Trial:
 
     def end(self, *, is_promoted: bool) -> None:
         """Show it nothing more; unless it has taken over, take it away from those who wait for it."""
+        self.is_ended = True
         if not (is_promoted or self.over.done()):
             self.over.set_result(None)
         for task in self.shadowing:
@@ -107,7 +110,6 @@ def found_model(
         sharing: For an adapter: who keeps the worker with its base.
 
     Raises:
-        InputError: When a language model is to be shadowed.
         TunewrightError: When its tokenizer can't be opened.
     """
     manifest = read_manifest(found.folder)
@@ -117,12 +119,6 @@ def found_model(
 
         text = TextSide.open(folder, cast("TextFacts", manifest.text))
         return ServedClassifier(identity, folder, text, settings, threads=threads, metrics=metrics)
-    if settings.rollout == "shadow":
-        raise InputError(
-            "compares labels, and a language model has none",
-            place="serving.rollout=shadow",
-            mend="use canary",
-        )
     from tunewright.engines.language_side import LanguageSide
     from tunewright.serving.generation.served import ServedLanguageModel
 

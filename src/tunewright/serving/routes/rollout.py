@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from tunewright.serving.call import Call
     from tunewright.serving.rollout.conducting import Rollout
+    from tunewright.serving.rollout.shadow import Shadow
     from tunewright.serving.rollout.trial import Trial
 
 ADMIN = "admin"
@@ -52,11 +53,20 @@ class Standing(msgspec.Struct, frozen=True):
 class ShadowFigures(msgspec.Struct, frozen=True):
     """How a shadow's answers compare."""
 
-    texts: int
-    same_label: int
-    largest_logit_difference: float
     skipped: int
     """Requests that it wasn't shown, for it was behind."""
+    texts: int | msgspec.UnsetType = msgspec.UNSET
+    """Of a classifier, as the next two."""
+    same_label: int | msgspec.UnsetType = msgspec.UNSET
+    largest_logit_difference: float | msgspec.UnsetType = msgspec.UNSET
+    answers: int | msgspec.UnsetType = msgspec.UNSET
+    """Of a language model, as the next three."""
+    same_answer: int | msgspec.UnsetType = msgspec.UNSET
+    """Answers of which every token is the same."""
+    tokens: int | msgspec.UnsetType = msgspec.UNSET
+    """Of the answers that were given."""
+    same_tokens: int | msgspec.UnsetType = msgspec.UNSET
+    """Of them, those before the first that differs."""
 
 
 class Candidate(msgspec.Struct, frozen=True, omit_defaults=True):
@@ -72,9 +82,12 @@ class Candidate(msgspec.Struct, frozen=True, omit_defaults=True):
     requests: int
     errors: int
     slow: int
-    """Of ``timed`` answers, those beyond the bound on the old version's p95."""
+    """Of ``timed`` answers, those beyond the bound on the old version's p95; of a language model, first tokens."""
     timed: int
     worker_restarts: int
+    token_slow: int = 0
+    """Of ``token_timed`` answers of a language model, those whose tokens took longer than the bound."""
+    token_timed: int = 0
     shadow: ShadowFigures | None = None
 
 
@@ -206,7 +219,7 @@ def _state(call: Call) -> RolloutState:
         registry=rollout.trouble if rollout else "",
         registry_seen_at=rollout.seen_at if rollout else None,
         current=current,
-        candidate=_candidate(trial) if trial else None,
+        candidate=_candidate(trial, call) if trial else None,
         refusals=[
             RefusalCard(each.key.version, each.key.form, each.why, each.at)
             for each in reversed(rollout.refusals if rollout else ())
@@ -218,7 +231,7 @@ def _watched(rollout: Rollout) -> str:
     return rollout.request.reference or f"{rollout.current.identity.name}@champion"
 
 
-def _candidate(trial: Trial) -> Candidate:
+def _candidate(trial: Trial, call: Call) -> Candidate:
     deaths = trial.deaths
     seen, shadow = trial.tally.seen(deaths), trial.shadow
     return Candidate(
@@ -232,7 +245,26 @@ def _candidate(trial: Trial) -> Candidate:
         slow=seen.slow,
         timed=seen.timed,
         worker_restarts=deaths,
-        shadow=ShadowFigures(shadow.texts, shadow.agreeing, shadow.largest_difference, shadow.skipped)
+        token_slow=seen.token_slow,
+        token_timed=seen.token_timed,
+        shadow=_shadow(shadow, is_writing=call.service.models[0].task == "generation")
         if trial.is_shadow
         else None,
+    )
+
+
+def _shadow(shadow: Shadow, *, is_writing: bool) -> ShadowFigures:
+    if is_writing:
+        return ShadowFigures(
+            shadow.skipped,
+            answers=shadow.answers,
+            same_answer=shadow.agreeing,
+            tokens=shadow.tokens,
+            same_tokens=shadow.same_tokens,
+        )
+    return ShadowFigures(
+        shadow.skipped,
+        texts=shadow.texts,
+        same_label=shadow.agreeing,
+        largest_logit_difference=shadow.largest_difference,
     )
