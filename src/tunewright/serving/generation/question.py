@@ -13,7 +13,7 @@ from tunewright.serving.rollout.question import SHADOW, never
 from tunewright.serving.rollout.shadow import Writings
 
 if TYPE_CHECKING:
-    from tunewright.serving.generation.served import Begun
+    from tunewright.serving.generation.begun import Begun
     from tunewright.serving.generation.wanted import Wanted
     from tunewright.serving.rollout.timing import Timing
     from tunewright.serving.served import ServedModel

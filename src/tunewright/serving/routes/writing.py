@@ -17,7 +17,8 @@ from tunewright.serving.routes.options import WritingUsage
 
 if TYPE_CHECKING:
     from tunewright.serving.call import Call
-    from tunewright.serving.generation.served import Begun, ServedLanguageModel
+    from tunewright.serving.generation.begun import Begun
+    from tunewright.serving.generation.served import ServedLanguageModel
     from tunewright.serving.generation.wanted import Wanted
 
 FINGERPRINT = 12
