@@ -85,7 +85,7 @@ def _show(report: EngineReport) -> None:
             output().print(f"{one.form}: refused: {'; '.join(one.refusals)}", markup=False, highlight=False)
     output().print(
         f"quality: {report.metric} on {report.rows} test rows of {report.prompt_tokens:.0f} tokens;"
-        f" {report.threads} threads of {report.machine.processor};"
+        f" {report.threads} thread{'s' if report.threads > 1 else ''} of {report.machine.processor};"
         " · no other beats it in speed, latency and size at once",
         markup=False,
         highlight=False,
