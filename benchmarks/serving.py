@@ -96,7 +96,7 @@ def _options() -> argparse.Namespace:
         "--timeout", type=float, default=5.0, help="seconds after which an answer is an error"
     )
     parser.add_argument(
-        "--overload", type=float, default=60.0, help="seconds at three times the capacity; 0: none"
+        "--overload", type=float, help="seconds at three times the capacity; 0: none; 60, or 5 with --quick"
     )
     parser.add_argument("--quick", action="store_true", help="ours and MLflow's, short")
     parser.add_argument("--layers", type=int, default=LAYERS, help="of the model")
@@ -108,7 +108,8 @@ def _options() -> argparse.Namespace:
     options = parser.parse_args()
     if options.quick:
         options.rounds, options.duration = 1, min(options.duration, 2.0)
-        options.overload = min(options.overload, 5.0)
+    if options.overload is None:
+        options.overload = 5.0 if options.quick else 60.0
     name = f"{options.layers}x{options.width}-{options.form.replace(':', '-')}"
     if not (options.prepare or options.isolated):
         options.keep = (options.keep / name).resolve()
