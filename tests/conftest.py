@@ -42,14 +42,16 @@ LONGEST = (
 """Files that take minutes: they come first, so that two workers, each with whole files, end together."""
 
 SOAK = (
-    "test_sweep.py", "test_stack.py", "test_hot_swap.py", "test_kills_and_damage.py",
-    "test_kill_anywhere.py", "test_shared_worker.py", "test_writing_swap.py", "test_project_templates.py",
-    "test_benchmarks_beside_others.py", "test_data_versions.py", "test_preferences.py",
-    "test_real_sources.py", "test_notebook_kernel.py",
+    "test_sweep.py", "test_stack.py", "test_hot_swap.py", "test_language_run.py",
+    "test_kills_and_damage.py", "test_kill_anywhere.py", "test_benchmarks_beside_others.py",
+    "test_shared_worker.py", "test_writing_swap.py", "test_project_templates.py", "test_data_versions.py",
+    "test_loop.py", "test_resume.py", "test_preferences.py", "test_moved_project.py", "test_launching.py",
+    "test_processes_agree.py", "test_killed.py", "test_labelling_loop.py", "test_real_sources.py",
+    "test_notebooks.py", "test_notebook_kernel.py",
 )  # fmt: skip
-"""Files that kill, fill and repeat what quicker ones show once, the longest first. They hold half of all time, so that
-``TUNEWRIGHT_SOAK=turn`` takes a third of them, another one for each commit."""
-TURNS = 3
+"""Files that kill, fill and repeat, or go a whole way of which quicker ones show the parts; the longest first. They
+hold more than half of all time, so that ``TUNEWRIGHT_SOAK=turn`` takes a quarter, another one for each commit."""
+TURNS = 4
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
