@@ -140,7 +140,7 @@ def test_what_cannot_be_answered_is_refused_at_once(opened, tuned, form):
         generator.add(Request("empty", ()))
     with pytest.raises(InputError, match="outside 0 to 511"):
         generator.add(Request("alien", (1, 512)))
-    with pytest.raises(InputError, match="can't heed an adapter"):
+    with pytest.raises(InputError, match=r"can't heed an adapter|there is no adapter 'mine'"):
         generator.add(Request("adapter", prompt, adapter="mine"))
     assert generator.step() == []
     assert model.write_ids([prompt * 40], max_new_tokens=4, batch_size=1) == [[]], "no room: an empty answer"
