@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from tunewright.engines.catalogue import engine, require_installed
 from tunewright.engines.classifier import EngineClassifier
@@ -15,7 +15,7 @@ from tunewright.engines.language_side import LanguageFacts, LanguageSide
 from tunewright.engines.text_side import TextFacts, TextSide
 from tunewright.support.digests import digest_file
 from tunewright.support.errors import InputError, TunewrightError
-from tunewright.support.files import read_json, size_of, write_json
+from tunewright.support.files import read_model, size_of, write_json
 
 if TYPE_CHECKING:
     from tunewright.engines.interface import Generator
@@ -65,15 +65,8 @@ def read_manifest(folder: Path) -> Manifest:
         InputError: When it is missing.
         TunewrightError: When it isn't one of this version.
     """
-    facts = read_json(folder / MANIFEST, mend="name the folder of a converted copy")
-    try:
-        return Manifest.model_validate(facts)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise TunewrightError(
-            f"field {where}: {first['msg']}", place=str(folder / MANIFEST), mend=MEND
-        ) from error
+    absent = "name the folder of a converted copy"
+    return read_model(folder / MANIFEST, Manifest, absent=absent, mend=MEND, fault=TunewrightError)
 
 
 def language_facts(folder: Path) -> LanguageFacts:

@@ -5,13 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict
 
 from tunewright.models.checkpoints import inspect_checkpoint
 from tunewright.models.heads import digest_weights, encoder_weights
 from tunewright.models.tokenizers import quiet_transformers
 from tunewright.support.errors import InputError, TunewrightError
-from tunewright.support.files import read_json, write_json, writing_folder
+from tunewright.support.files import read_json, read_model, write_json, writing_folder
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -108,15 +108,8 @@ def read_description(folder: Path) -> Description:
     Raises:
         InputError: When it is missing or isn't one of this version.
     """
-    facts = read_json(folder / DESCRIPTION, mend="name the folder of a saved classifier")
-    try:
-        return Description.model_validate(facts)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise InputError(
-            f"field {where}: {first['msg']}", place=str(folder / DESCRIPTION), mend=MEND
-        ) from error
+    absent = "name the folder of a saved classifier"
+    return read_model(folder / DESCRIPTION, Description, absent=absent, mend=MEND)
 
 
 def _open_model(folder: Path, description: Description) -> Any:  # noqa: ANN401

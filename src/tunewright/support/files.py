@@ -9,9 +9,14 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from tunewright.support.errors import InputError, TunewrightError
+
+if TYPE_CHECKING:
+    from pydantic import BaseModel
+
+AnyModel = TypeVar("AnyModel", bound="BaseModel")
 
 
 @contextmanager
@@ -77,6 +82,38 @@ def read_json(path: Path, *, mend: str = "run `tunewright run` to make it") -> A
         raise TunewrightError(
             f"is not valid JSON ({error})", place=str(path), mend="remove it and run again"
         ) from error
+
+
+def read_model(
+    path: Path,
+    model: type[AnyModel],
+    *,
+    absent: str,
+    mend: str,
+    fault: type[TunewrightError] = InputError,
+) -> AnyModel:
+    """Read a JSON file that tunewright wrote as the model that it holds.
+
+    Args:
+        path: The file.
+        model: What it holds.
+        absent: What to do where there is no such file.
+        mend: What to do where it holds something else.
+        fault: What that is.
+
+    Raises:
+        InputError: When the file is absent.
+        TunewrightError: When it is not JSON, or (``fault``) names no such model, with the first field that doesn't fit.
+    """
+    from pydantic import ValidationError
+
+    facts = read_json(path, mend=absent)
+    try:
+        return model.model_validate(facts)
+    except ValidationError as error:
+        first = error.errors()[0]
+        where = ".".join(map(str, first["loc"]))
+        raise fault(f"field {where}: {first['msg']}", place=str(path), mend=mend) from error
 
 
 def append_line(path: Path, line: str) -> None:

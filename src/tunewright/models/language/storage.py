@@ -5,8 +5,6 @@ from __future__ import annotations
 import shutil
 from typing import TYPE_CHECKING, Any
 
-from pydantic import ValidationError
-
 from tunewright.models.chat.tokenizer import ChatTokenizer, open_chat_tokenizer
 from tunewright.models.checkpoints import IDENTITY, inspect_checkpoint
 from tunewright.models.language.description import Description
@@ -14,7 +12,7 @@ from tunewright.models.language.loading import load_causal
 from tunewright.models.storage import unwritable
 from tunewright.models.tokenizers import quiet_transformers
 from tunewright.support.errors import InputError
-from tunewright.support.files import read_json, write_json, write_text, writing_folder
+from tunewright.support.files import read_json, read_model, write_json, write_text, writing_folder
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -95,15 +93,8 @@ def read_description(folder: Path) -> Description:
     Raises:
         InputError: When it is missing or isn't one of this version.
     """
-    facts = read_json(folder / DESCRIPTION, mend="name the folder of a language model that tunewright saved")
-    try:
-        return Description.model_validate(facts)
-    except ValidationError as error:
-        first = error.errors()[0]
-        where = ".".join(map(str, first["loc"]))
-        raise InputError(
-            f"field {where}: {first['msg']}", place=str(folder / DESCRIPTION), mend=MEND
-        ) from error
+    absent = "name the folder of a language model that tunewright saved"
+    return read_model(folder / DESCRIPTION, Description, absent=absent, mend=MEND)
 
 
 def open_whole(
