@@ -13,9 +13,7 @@ from tunewright.serving.endpoint import ASKING, Endpoint
 if TYPE_CHECKING:
     from starlette.responses import Response
 
-    from tunewright.engines.text_side import SplitText
     from tunewright.serving.call import Call
-    from tunewright.serving.served import ServedModel
 
 
 class TokenizeBody(msgspec.Struct, forbid_unknown_fields=True, frozen=True):
@@ -70,13 +68,8 @@ async def tokenize(call: Call) -> Response:
     model = call.model(body.model)
     call.require_sizes([body.input], "input")
     call.asked.identity = model.identity
-    found = await _split(model, body.input)
+    found = await model.split(body.input)
     call.asked.tokens = len(found.tokens)
     tokens = [TokenFacts(each.id, each.token, each.text, each.start, each.end) for each in found.tokens]
     identity = model.identity
     return answer_json(TokenizeAnswer(identity.name, identity.version, found.text, tokens, found.cut))
-
-
-async def _split(model: ServedModel, text: str) -> SplitText:
-    """Split a text as the model's own tokenizer does."""
-    return await model.split(text)
