@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 from guarded import project_with_config
+from swapping import go_home
 
 from language_subjects import make_subject
 from running import LABELS, TEXTS, Paired, Running, Touchy, start
@@ -182,3 +183,17 @@ def slow_server(tmp_path):
     yield f"http://127.0.0.1:{port_file.read_text()}", process
     process.kill()
     process.wait()
+
+
+@pytest.fixture
+def at_once(swapping_server, versions):
+    """A server of version 1 that takes new versions at once; a file says which server and which versions."""
+    go_home(swapping_server, versions)
+    return swapping_server
+
+
+@pytest.fixture
+def canary(canary_server, versions):
+    """A server of version 1 that lets new versions grow; a file says which server and which versions."""
+    go_home(canary_server, versions)
+    return canary_server

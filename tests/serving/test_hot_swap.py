@@ -56,20 +56,6 @@ def canary_server(begin):
     )
 
 
-@pytest.fixture
-def at_once(swapping_server, versions):
-    """A server of version 1 that takes new versions at once."""
-    go_home(swapping_server, versions)
-    return swapping_server
-
-
-@pytest.fixture
-def canary(canary_server, versions):
-    """A server of version 1 that lets new versions grow."""
-    go_home(canary_server, versions)
-    return canary_server
-
-
 def test_the_versions_differ(versions):
     differing = [
         text

@@ -8,7 +8,7 @@ import time
 
 import pytest
 import requests
-from swapping import SWAPS, Following, go_home, outcomes, serves, state_of, steer, until, workers
+from swapping import SWAPS, Following, outcomes, serves, state_of, steer, until, workers
 from writing_versions import ASKED, MOST, Readers, chat_body, make_writing_versions, read_events
 
 from language_subjects import make_subject
@@ -46,20 +46,6 @@ def canary_server(following):
         "growing",
         "serving.rollout=canary", "serving.rollout_steps=[0.3,0.6]", "serving.rollout_requests=40",
     )  # fmt: skip
-
-
-@pytest.fixture
-def at_once(swapping_server, versions):
-    """A server of version 1 that takes new versions at once."""
-    go_home(swapping_server, versions)
-    return swapping_server
-
-
-@pytest.fixture
-def canary(canary_server, versions):
-    """A server of version 1 that lets new versions grow."""
-    go_home(canary_server, versions)
-    return canary_server
 
 
 def ask(server, asked, tokens, **given) -> requests.Response:
