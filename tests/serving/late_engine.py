@@ -29,6 +29,7 @@ class LateScorer:
     def __init__(self, inner) -> None:
         self.inner = inner
         self.lanes = inner.lanes
+        self.prefers_few_shapes = inner.prefers_few_shapes
 
     def score(self, ids, mask):
         heed_orders()

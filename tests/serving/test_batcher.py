@@ -10,7 +10,6 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tunewright.engines.batching import padded
 from tunewright.serving.admission import MOST_RETRY_SECONDS, Admission, Shares
 from tunewright.serving.batcher import ALWAYS_LIKE, LIKE, MOST_GONE, PATIENCE_S, Batcher, Row
 from tunewright.serving.faults import ServingError
@@ -84,11 +83,11 @@ def test_no_row_is_overtaken_by_one_of_its_caller_that_came_after_its_time(arriv
     assert all(count < 2 * ROWS for count in passed.values())
 
 
-@pytest.fixture(scope="module")
-def scorer(copies):
+@pytest.fixture(scope="module", params=["openvino:fp32", "openvino:int8"])
+def scorer(copies, request):
     from tunewright.engines.copies import open_classifier
 
-    opened = open_classifier(copies("openvino:fp32"), threads=1)
+    opened = open_classifier(copies(request.param), threads=1)
     yield opened
     opened.close()
 
@@ -96,15 +95,12 @@ def scorer(copies):
 @settings(max_examples=25, deadline=None)
 @given(st.lists(st.text("abcdefgh ", max_size=120), min_size=1, max_size=30))
 def test_an_answer_does_not_depend_on_the_batch(scorer, texts):
-    facts = scorer.text.facts
     one = batcher()
     for at, ids in enumerate(scorer.encode(texts)):
         one.add(Row(ids, "a", 0.0, index=at))
     alone = np.concatenate([scorer.logits([text]) for text in texts])
     for batch in drained(one):
-        logits, _ = scorer.scorer.score(
-            *padded([each.ids for each in batch], facts.pad_id, facts.padding_side)
-        )
+        logits, _ = scorer.score([each.ids for each in batch])
         assert np.abs(logits - alone[[each.index for each in batch]]).max() < 1e-4
 
 

@@ -34,6 +34,8 @@ class TouchyEngine:
 
 
 class TouchyScorer:
+    prefers_few_shapes = False
+
     def __init__(self, folder: Path, threads: int) -> None:
         vocabulary = json.loads((folder / "tokenizer.json").read_text())["model"]["vocab"]
         self.kill, self.raise_, self.hang = (vocabulary[word] for word in (KILL, RAISE, HANG))

@@ -12,6 +12,8 @@ if TYPE_CHECKING:
 TOKEN_BUDGET = 1024
 """Padded tokens of a batch: beyond it a processor's caches overflow and throughput falls (docs/performance.md)."""
 MAX_ROWS = 64
+WIDEST_STEP = 16
+"""Tokens that a width is rounded up by at most, which texts of 64 and more come to."""
 
 
 def batches(
@@ -33,13 +35,31 @@ def batches(
         start += rows
 
 
+def rounded(length: int, limit: int) -> int:
+    """Round a length up to a quarter of the power of two below it: few widths, and a tenth of padding on average.
+
+    Args:
+        length: Tokens of a text.
+        limit: What the model reads at most; never exceeded, for it may have no more positions.
+    """
+    step = min(WIDEST_STEP, max(1, (1 << length.bit_length()) // 8))
+    return max(length, min(limit, -(-length // step) * step))
+
+
 def padded(
-    rows: Sequence[Sequence[int]], pad_id: int, side: str = "right"
+    rows: Sequence[Sequence[int]], pad_id: int, side: str = "right", *, width: int = 0
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
-    """Return token ids and mask, each int64 (rows, longest)."""
+    """Return token ids and mask, each int64 (rows, width).
+
+    Args:
+        rows: Token ids of each text.
+        pad_id: Stands where a text has no token.
+        side: Where that is: ``right`` or ``left``.
+        width: Of the batch; the longest text's, where that is longer.
+    """
     import numpy as np
 
-    width = max(map(len, rows))
+    width = max(width, *map(len, rows))
     ids = np.full((len(rows), width), pad_id, dtype=np.int64)
     mask = np.zeros((len(rows), width), dtype=np.int64)
     for at, row in enumerate(rows):

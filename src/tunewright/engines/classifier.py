@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
-from tunewright.engines.batching import TOKEN_BUDGET, batches, padded
+from tunewright.engines.batching import TOKEN_BUDGET, batches, padded, rounded
 from tunewright.models.classifier import Prediction, predictions
 
 if TYPE_CHECKING:
@@ -77,6 +77,12 @@ class EngineClassifier:
                 found[row] = vector
         return np.stack(found) if found else np.empty((0, 0), np.float32)
 
+    def score(self, rows: Sequence[Sequence[int]]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
+        """Score the token ids of one batch; return logits and features (see ``Scorer``)."""
+        facts = self.text.facts
+        width = self._width(max(map(len, rows)))
+        return self.scorer.score(*padded(rows, facts.pad_id, facts.padding_side, width=width))
+
     def close(self) -> None:
         """Give the engine's memory and threads back."""
         if self._lanes:
@@ -87,13 +93,17 @@ class EngineClassifier:
         self, ids: Sequence[Sequence[int]], max_rows: int
     ) -> Iterator[tuple[list[int], tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]]]:
         """Score token ids in batches; with each, the positions it is about."""
-        facts = self.text.facts
-        plan = list(
-            batches([len(row) for row in ids], token_budget=self.token_budget, max_rows=max(max_rows, 1))
-        )
+        widths = [self._width(len(row)) for row in ids]
+        plan = list(batches(widths, token_budget=self.token_budget, max_rows=max(max_rows, 1)))
 
         def score(rows: list[int]) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:
-            return self.scorer.score(*padded([ids[row] for row in rows], facts.pad_id, facts.padding_side))
+            return self.score([ids[row] for row in rows])
 
         run = self._lanes.map if self._lanes and len(plan) > 1 else map
         yield from zip(plan, run(score, plan), strict=True)
+
+    def _width(self, length: int) -> int:
+        """Return how wide a batch is whose longest text has so many tokens."""
+        if not self.scorer.prefers_few_shapes:
+            return length
+        return rounded(length, self.text.facts.max_length)

@@ -75,6 +75,11 @@ class Scorer(Protocol):
         """Batches that may be scored at the same time, each from a thread of its own."""
         ...
 
+    @property
+    def prefers_few_shapes(self) -> bool:
+        """Whether a batch of a shape not met before costs more than some padding: widths are rounded up then."""
+        ...
+
     def score(
         self, ids: npt.NDArray[np.int64], mask: npt.NDArray[np.int64]
     ) -> tuple[npt.NDArray[np.float32], npt.NDArray[np.float32]]:

@@ -47,11 +47,8 @@ def _score_all(line: Line, model: EngineClassifier) -> None:
 
 
 def _score(model: EngineClassifier, work: Work) -> Scored:
-    from tunewright.engines.batching import padded
-
-    facts = model.text.facts
     began = time.perf_counter()
-    logits, features = model.scorer.score(*padded(work.ids, facts.pad_id, facts.padding_side))
+    logits, features = model.score(work.ids)
     seconds = time.perf_counter() - began
     wanted = features.astype("float32").tobytes() if work.with_features else b""
     return Scored(work.number, logits.astype("float32").tobytes(), wanted, seconds)

@@ -41,6 +41,8 @@ class CTranslate2Scorer:
         threads: Workers, one thread each.
     """
 
+    prefers_few_shapes = False
+
     def __init__(self, folder: Path, precision: str, threads: int) -> None:
         import ctranslate2
         from safetensors.numpy import load_file

@@ -98,6 +98,7 @@ class ONNXScorer:
     """
 
     lanes = 1
+    prefers_few_shapes = False
 
     def __init__(self, folder: Path, precision: str, threads: int) -> None:  # noqa: ARG002 -- the file says it
         import onnxruntime

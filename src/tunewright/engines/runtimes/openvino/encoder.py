@@ -93,6 +93,8 @@ class OpenVINOScorer:
             "CPU_RUNTIME_CACHE_CAPACITY": KERNELS,
         }
         self.lanes = threads
+        # oneDNN makes kernels for each shape, some 25 ms of them: less than what padding costs in fp32, more in int8.
+        self.prefers_few_shapes = precision != "fp32"
         self._model = openvino.Core().compile_model(folder / MODEL, "CPU", settings)
         self._free: queue.SimpleQueue[Any] = queue.SimpleQueue()
         for _ in range(threads):

@@ -32,6 +32,7 @@ class TransformersScorer:
         labels = len(read_json(folder / "config.json")["id2label"])
         dtype = torch.bfloat16 if precision == "bf16" else torch.float32
         self._device = "cuda" if torch.cuda.is_available() else "cpu"
+        self.prefers_few_shapes = precision == "bf16" and self._device == "cpu"  # oneDNN's; fp32 is MKL's
         self._graph = open_graph(folder, labels, dtype).to(self._device)
 
     def score(
