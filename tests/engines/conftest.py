@@ -50,7 +50,7 @@ def trained(kind: str, tokenizer, texts, truth):
             "num_attention_heads": 2,
             "intermediate_size": 128,
         },
-        "distilbert": {"dim": 64, "n_layers": 2, "n_heads": 2, "hidden_dim": 128},
+        "distilbert": {"dim": 64, "n_layers": 2, "n_heads": 1, "hidden_dim": 128},
     }
     set_seed(0)
     config = AutoConfig.for_model(

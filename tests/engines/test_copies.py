@@ -15,7 +15,7 @@ from forms import FORMS
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from tunewright.engines.batching import batches
+from tunewright.engines.batching import batches, rounded
 from tunewright.engines.copies import open_classifier, read_manifest, seal
 from tunewright.engines.interface import Form
 from tunewright.engines.judging import judge
@@ -98,6 +98,25 @@ def test_bert_runs_where_it_can_be_read(make_engine_model, form, tmp_path):
 def test_an_encoder_that_a_converter_cannot_read_is_refused_with_another_engine(make_engine_model):
     with pytest.raises(InputError, match=r"can't read bert encoders; use openvino"):
         make_engine_model("bert").convert("ctranslate2:int8")
+
+
+@pytest.mark.parametrize("form", ["openvino:fp32", "openvino:int8"])
+def test_a_kernel_that_is_wrong_at_one_shape_is_found(encoder, form, tmp_path, monkeypatch):
+    """As OpenVINO's are with AMX where a batch is as wide as a head; no probe or test row comes upon this one."""
+    from tunewright.engines.runtimes.openvino.encoder import OpenVINOScorer
+
+    right, width = OpenVINOScorer.score, encoder.classifier.max_length
+
+    def score(self, ids, mask):
+        logits, features = right(self, ids, mask)
+        if ids.shape == (3, width):
+            short = mask.sum(axis=1) < width / 2
+            logits[short] = logits[short][:, ::-1]
+        return logits, features
+
+    monkeypatch.setattr(OpenVINOScorer, "score", score)
+    (refusal,) = judged(encoder, encoder.convert(form), tmp_path).refusals
+    assert "depends on its neighbours" in refusal
 
 
 @pytest.mark.parametrize("form", ONE_EACH)
@@ -246,6 +265,17 @@ def test_batches_keep_to_the_budget_and_lose_nothing(lengths, budget, rows):
         assert len(batch) <= rows
     flat = [lengths[row] for batch in found for row in batch]
     assert flat == sorted(flat, reverse=True)
+
+
+@given(length=st.integers(0, 5000), limit=st.integers(1, 5000))
+def test_a_rounded_width_holds_its_text_within_what_the_model_reads(length, limit):
+    width = rounded(length, limit)
+    assert length <= width <= max(length, limit)
+    assert width - length < max(1, min(16, length / 4 + 1))
+
+
+def test_rounded_widths_are_few():
+    assert len({rounded(length, 512) for length in range(1, 513)}) < 50
 
 
 @pytest.mark.parametrize("word", ["openvino", ":int8", "openvino:", ""])

@@ -9,11 +9,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from tunewright.engines.children import ConvertJob, LanguageMeasureJob, Measured, MeasureJob, every_alone
+from tunewright.engines.widths import beside_every_width
 from tunewright.support.environment import prepare_environment
 from tunewright.support.files import write_text
 from tunewright.support.memory import peak_bytes
 
 if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
     from tunewright.engines.classifier import EngineClassifier
 
 MIB = 1 << 20
@@ -63,6 +67,7 @@ def measure(job: MeasureJob) -> Measured:
         "texts": model.logits(texts),
         "rebatched": np.concatenate([model.logits([text]) for text in texts[:: every_alone(len(texts))]]),
     }
+    found |= _beside_every_width(model, model.encode(probes), found["alone"])
     save: Any = np.savez  # its stub takes every name for an option
     save(job.logits, **found)
     p50, p95 = _latency(model, texts, job.seconds)
@@ -77,6 +82,19 @@ def measure(job: MeasureJob) -> Measured:
         texts_per_cpu_second=cpu,
         memory_mib=peak_bytes() / MIB,
     )
+
+
+def _beside_every_width(
+    model: EngineClassifier, ids: list[list[int]], alone: npt.NDArray[np.float32]
+) -> dict[str, npt.NDArray[np.float32]]:
+    """Score probes in batches of every width: ``widened``, and what they got alone: ``narrow``."""
+    import numpy as np
+
+    widened, narrow = [], []
+    for probes, batch in beside_every_width(ids, model.text.facts.max_length):
+        widened.append(model.score(batch)[0][: len(probes)])
+        narrow.append(alone[probes])
+    return {"widened": np.concatenate(widened), "narrow": np.concatenate(narrow)}
 
 
 def _latency(model: EngineClassifier, texts: list[str], seconds: float) -> tuple[float, float]:

@@ -71,7 +71,7 @@ class MeasureJob(Job):
     seconds: float = Field(gt=0)
     """Time that each timing takes, at least."""
     logits: Path
-    """Where the logits go (``.npz``: ``alone``, ``together``, ``texts``, ``rebatched``)."""
+    """Where the logits go (``.npz``: ``alone``, ``together``, ``narrow``, ``widened``, ``texts``, ``rebatched``)."""
 
 
 class Measured(BaseModel):

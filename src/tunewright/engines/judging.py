@@ -73,8 +73,8 @@ def judge(
         certificate: Of the model.
         precision: Of the copy; ``fp32`` must be exact.
         measured: Token ids and cleaned texts of the probes.
-        found: The copy's logits: ``alone`` and ``together`` (probes), ``texts`` and, of every so manieth of them alone,
-            ``rebatched``.
+        found: The copy's logits: ``alone`` and ``together`` (probes), ``widened`` and ``narrow`` (probes in batches of
+            every width, and alone), ``texts`` and, of every so manieth of them alone, ``rebatched``.
         reference: The model's logits of the test rows, float32 (rows, labels).
         truth: Class ids of the test rows; empty where they have none.
         max_accuracy_loss: Accuracy that it may lose on them, between 0 and 1.
@@ -120,6 +120,8 @@ def judge_probes(
     cleaned: Sequence[str],
     alone: Logits,
     together: Logits,
+    narrow: Logits,
+    widened: Logits,
 ) -> tuple[str, ...]:
     """Hold a copy's answers against the certificate alone, where no test rows are at hand: say why it is refused.
 
@@ -132,6 +134,8 @@ def judge_probes(
         cleaned: The probes after cleaning.
         alone: Their logits, float32 (probes, labels).
         together: The same, scored in batches.
+        narrow: Logits of the probes that ``beside_every_width`` took, alone.
+        widened: The same, in its batches.
     """
     import numpy as np
 
@@ -139,7 +143,7 @@ def judge_probes(
     certified = np.array([probe.logits for probe in certificate.probes])
     if not alone.shape == together.shape == certified.shape:
         return (*refusals, f"its logits have shapes {alone.shape} and {together.shape}")
-    if not (np.isfinite(alone).all() and np.isfinite(together).all()):
+    if not all(np.isfinite(each).all() for each in (alone, together, widened)):
         return (*refusals, "its logits are not finite")
     spread = _spread(certified)
     difference = float(np.abs(alone - certified).max())
@@ -148,7 +152,7 @@ def judge_probes(
         refusals.append(f"logits differ by {difference:.3g}, allowed are {certificate.bound:g}")
     if precision not in EXACT and error_share > ERROR_SHARE:
         refusals.append(f"logits differ by {error_share:.0%} of their spread, allowed are {ERROR_SHARE:.0%}")
-    neighbours = float(np.abs(alone - together).max())
+    neighbours = max(float(np.abs(alone - together).max()), float(np.abs(narrow - widened).max()))
     return (*refusals, *_dependent(certificate, precision, neighbours, spread))
 
 
@@ -194,8 +198,12 @@ def _neighbours(found: Mapping[str, Logits]) -> float:
     import numpy as np
 
     step = every_alone(len(found["texts"]))
-    probes = np.abs(found["alone"] - found["together"]).max()
-    return float(max(probes, np.abs(found["texts"][::step] - found["rebatched"]).max()))
+    pairs = (
+        (found["alone"], found["together"]),
+        (found["narrow"], found["widened"]),
+        (found["texts"][::step], found["rebatched"]),
+    )
+    return max(float(np.abs(one - other).max()) for one, other in pairs)
 
 
 def _unusable(refusals: Sequence[str], fact: str) -> Judgement:

@@ -11,6 +11,7 @@ from pydantic import BaseModel, ValidationError
 
 from tunewright.engines.interface import Form
 from tunewright.engines.judging import judge_probes
+from tunewright.engines.widths import beside_every_width
 from tunewright.registry.certificate import Certificate
 from tunewright.support.errors import TunewrightError
 
@@ -36,6 +37,8 @@ async def certify(model: ServedClassifier, path: Path | None, *, seconds: float)
     Raises:
         TunewrightError: When it answers otherwise, not at all, or has no certificate.
     """
+    import numpy as np
+
     certificate = read(path, Certificate)
     names = model.label_names
     if names != certificate.label_names:
@@ -46,6 +49,10 @@ async def certify(model: ServedClassifier, path: Path | None, *, seconds: float)
     ids = model.text.encode(texts)
     alone = await _logits(model, [[row] for row in ids], seconds)
     together = await _logits(model, _batches(ids), seconds)
+    narrow, widened = [], []
+    for probes, batch in beside_every_width(ids, model.text.facts.max_length):
+        narrow.append(alone[probes])
+        widened.append((await _logits(model, [batch], seconds))[: len(probes)])
     refusals = judge_probes(
         certificate,
         Form.parse(model.identity.form).precision,
@@ -53,6 +60,8 @@ async def certify(model: ServedClassifier, path: Path | None, *, seconds: float)
         cleaned=tuple(model.text.clean(text) for text in texts),
         alone=alone,
         together=together,
+        narrow=np.concatenate(narrow),
+        widened=np.concatenate(widened),
     )
     if refusals:
         raise TunewrightError(refusals[0])
