@@ -12,10 +12,14 @@ from pathlib import Path
 import pytest
 import requests
 from guarded import project_with_config
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
 from running import TEXTS
+from tunewright.serving.asked import Finished
 from tunewright.serving.keys import FILE, KeyStore
 from tunewright.serving.telemetry.context import context_of
+from tunewright.serving.telemetry.spans import Tracer
 
 TRACE, PARENT = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
 PRIVATE = "ada@example.org wants her parcel"
@@ -148,3 +152,47 @@ def test_a_clients_trace_is_continued_where_it_can_be_read(header, trace, parent
     assert (found.parent_id, found.is_sampled) == (parent, is_sampled)
     assert trace is None or found.trace_id == trace
     assert len(found.trace_id) == 32
+
+
+@pytest.mark.parametrize(
+    ("sampler", "share", "traceparent", "is_sent"),
+    [
+        ("", "", "", True),
+        ("", "", f"00-{TRACE}-{PARENT}-00", False),
+        ("always_on", "", f"00-{TRACE}-{PARENT}-00", True),
+        ("always_off", "", f"00-{TRACE}-{PARENT}-01", False),
+        ("parentbased_traceidratio", "0", "", False),
+        ("parentbased_traceidratio", "0", f"00-{TRACE}-{PARENT}-01", True),
+        ("traceidratio", "0", f"00-{TRACE}-{PARENT}-01", False),
+        ("traceidratio", "1", "", True),
+    ],
+)
+def test_the_environments_sampler_says_which_traces_are_sent(
+    sampler, share, traceparent, is_sent, monkeypatch
+):
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER", sampler or "parentbased_always_on")
+    monkeypatch.setenv("OTEL_TRACES_SAMPLER_ARG", share)
+    sent = InMemorySpanExporter()
+    Tracer(SimpleSpanProcessor(sent)).hear(ended(context_of(traceparent)))
+    assert bool(sent.get_finished_spans()) == is_sent
+
+
+def ended(trace):
+    """A request that was refused."""
+    return Finished(
+        request_id="job-1",
+        at=time.time(),
+        method="POST",
+        route="/v1/classify",
+        status=401,
+        seconds=0.01,
+        key="",
+        identity=None,
+        answered=(),
+        tokens=0,
+        tokens_out=0,
+        queue_seconds=0.0,
+        answered_after=0.0,
+        reserved=0,
+        trace=trace,
+    )

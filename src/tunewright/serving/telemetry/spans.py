@@ -13,12 +13,22 @@ from collections.abc import Callable
 from secrets import randbits
 from typing import TYPE_CHECKING
 
+from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.resources import OTELResourceDetector, Resource
-from opentelemetry.sdk.trace import ReadableSpan
+from opentelemetry.sdk.trace import ReadableSpan, SpanProcessor, TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.sampling import Decision
 from opentelemetry.sdk.util.instrumentation import InstrumentationScope
-from opentelemetry.trace import SpanContext, SpanKind, Status, StatusCode, TraceFlags
+from opentelemetry.trace import (
+    NonRecordingSpan,
+    SpanContext,
+    SpanKind,
+    Status,
+    StatusCode,
+    TraceFlags,
+    set_span_in_context,
+)
 
 from tunewright.serving.telemetry import attributes
 
@@ -26,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from tunewright.serving.asked import Finished, Sink
+    from tunewright.serving.telemetry.context import TraceContext
 
 PATH = "/v1/traces"
 TIMEOUT_S = 5.0
@@ -49,28 +60,28 @@ def spans(endpoint: str | None) -> tuple[Sink, Callable[[], None]]:
 
 
 class Tracer:
-    """Makes the spans of requests.
+    """Makes the spans of requests, of those that the sampler of ``OTEL_TRACES_SAMPLER`` keeps.
 
     Args:
         processor: Sends them.
     """
 
-    def __init__(self, processor: BatchSpanProcessor) -> None:
+    def __init__(self, processor: SpanProcessor) -> None:
         self._processor = processor
+        self._sampler = TracerProvider(shutdown_on_exit=False).sampler  # the environment's
         version = importlib.metadata.version("tunewright")
         ours = Resource({attributes.SERVICE_NAME: "tunewright", attributes.SERVICE_VERSION: version})
         self._resource = ours.merge(OTELResourceDetector().detect())
         self._scope = InstrumentationScope("tunewright.serving", version, attributes.CONVENTIONS)
 
     def hear(self, finished: Finished) -> None:
-        """Make the spans of a request, unless its client says that nobody keeps them."""
+        """Make the spans of a request, unless the sampler says that nobody keeps them."""
         trace = finished.trace
-        if not trace.is_sampled:
+        parent = _parent(trace)
+        given = attributes.of_request(finished)
+        if not self._keeps(parent, trace.trace_id, attributes.name_of(finished), given):
             return
         began, ended = finished.at - finished.seconds, finished.at
-        parent = (
-            _context(trace.trace_id, int(trace.parent_id, 16), is_remote=True) if trace.parent_id else None
-        )
         own = _context(trace.trace_id)
         if finished.answered_after:
             sent, answered = began + finished.queue_seconds, began + finished.answered_after
@@ -82,7 +93,7 @@ class Tracer:
             parent,
             began,
             ended,
-            given=attributes.of_request(finished),
+            given=given,
             kind=SpanKind.SERVER,
             is_failed=finished.status >= attributes.SERVER_FAULT,
         )
@@ -92,6 +103,14 @@ class Tracer:
         ending = threading.Thread(target=self._processor.shutdown, daemon=True)
         ending.start()
         ending.join(END_S)
+
+    def _keeps(
+        self, parent: SpanContext | None, trace_id: str, name: str, given: Mapping[str, str | int]
+    ) -> bool:
+        """Ask the sampler about the span of a request."""
+        around = set_span_in_context(NonRecordingSpan(parent), Context()) if parent else Context()
+        result = self._sampler.should_sample(around, int(trace_id, 16), name, SpanKind.SERVER, given)
+        return result.decision is Decision.RECORD_AND_SAMPLE
 
     def _end(
         self,
@@ -121,8 +140,17 @@ class Tracer:
         self._processor.on_end(span)
 
 
-def _context(trace_id: str, span_id: int = 0, *, is_remote: bool = False) -> SpanContext:
-    """Return the ids of a span; a new one where none is given."""
+def _parent(trace: TraceContext) -> SpanContext | None:
+    """Return the client's span, if it named one."""
+    if not trace.parent_id:
+        return None
+    flags = TraceFlags(TraceFlags.SAMPLED if trace.is_sampled else TraceFlags.DEFAULT)
+    return SpanContext(int(trace.trace_id, 16), int(trace.parent_id, 16), is_remote=True, trace_flags=flags)
+
+
+def _context(trace_id: str) -> SpanContext:
+    """Return the ids of a new span."""
+    span_id = randbits(SPAN_BITS) or 1
     return SpanContext(
-        int(trace_id, 16), span_id or randbits(SPAN_BITS) or 1, is_remote, TraceFlags(TraceFlags.SAMPLED)
+        int(trace_id, 16), span_id, is_remote=False, trace_flags=TraceFlags(TraceFlags.SAMPLED)
     )
