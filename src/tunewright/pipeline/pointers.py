@@ -9,7 +9,7 @@ from tunewright.support.files import read_json
 
 if TYPE_CHECKING:
     from tunewright.pipeline.job import Job
-    from tunewright.registry.models import LoggedClassifier
+    from tunewright.registry.logged import LoggedModel
     from tunewright.support.paths import ProjectPaths
 
 BASE = "base.json"
@@ -42,19 +42,19 @@ def lost(job: Job) -> dict[str, str]:
     return found
 
 
-def logged_in(paths: ProjectPaths, name: str) -> LoggedClassifier:
+def logged_in(paths: ProjectPaths, name: str) -> LoggedModel:
     """Read which logged model a pointer file names.
 
     Raises:
         InputError: When there is no such file.
         TunewrightError: When it is damaged.
     """
-    from tunewright.registry.models import LoggedClassifier
+    from tunewright.registry.logged import LoggedModel
 
     path = paths.models / name
     facts = read_json(path)
     try:
-        return LoggedClassifier.model_validate(facts["logged"] if name == CANDIDATE else facts)
+        return LoggedModel.model_validate(facts["logged"] if name == CANDIDATE else facts)
     except (KeyError, TypeError, ValueError) as error:
         raise TunewrightError(
             "doesn't name a logged model", place=str(path), mend="remove it and run `tunewright run`"

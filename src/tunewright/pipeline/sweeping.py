@@ -31,7 +31,7 @@ if TYPE_CHECKING:
     from tunewright.pipeline.project import Project
     from tunewright.pipeline.study import Study
     from tunewright.registry.executions import Execution
-    from tunewright.registry.models import LoggedClassifier
+    from tunewright.registry.logged import LoggedModel
 
 
 def sweep(project: Project, words: Sequence[str], settings: SweepSettings | None = None) -> SweepOutcome:
@@ -148,7 +148,7 @@ def _recorded(search: Search) -> Iterator[Execution]:
         yield run
 
 
-def _task(search: Search, run_id: str, base: LoggedClassifier, trial: Trial) -> TrialTask:
+def _task(search: Search, run_id: str, base: LoggedModel, trial: Trial) -> TrialTask:
     words = search.space.words(trial.params)
     return TrialTask(
         number=trial.number,

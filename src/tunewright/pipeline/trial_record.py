@@ -7,7 +7,7 @@ from typing import Literal
 from pydantic import BaseModel, ConfigDict
 
 from tunewright.config.schema import ModelConfig, Recipe  # noqa: TC001 - pydantic needs them at run time
-from tunewright.registry.models import LoggedClassifier  # noqa: TC001
+from tunewright.registry.logged import LoggedModel  # noqa: TC001
 
 State = Literal["complete", "pruned", "failed", "running"]
 Value = str | int | float | bool | None
@@ -29,7 +29,7 @@ class TrialTask(Facts):
     """What sets it apart from the other trials."""
     recipe: Recipe
     data_digest: str
-    base: LoggedClassifier
+    base: LoggedModel
     """The untouched base with its fitted head, as the pipeline's step logged it."""
     base_model: ModelConfig
     """The section from which that base was made; a trial with another one fits a head of its own."""

@@ -13,15 +13,8 @@ from tunewright.models.language.model import LanguageModel
 from tunewright.models.language.prompts import Prompt, prompt_of
 from tunewright.registry.language_certificate import LanguageCertificate, replay
 from tunewright.registry.language_packaging import package, weights_digest
-from tunewright.registry.models import (
-    LANGUAGE_TASK,
-    LoggedClassifier,
-    Role,
-    read_certificate,
-    refused,
-    require_certified,
-    upload,
-)
+from tunewright.registry.logged import LoggedModel, Role, upload
+from tunewright.registry.models import LANGUAGE_TASK, read_certificate, refused, require_certified
 from tunewright.registry.packaging import LANGUAGE_FOLDER
 from tunewright.registry.references import model_id_of, resolve
 from tunewright.registry.storage import model_folder
@@ -41,9 +34,9 @@ def log_language_model(
     *,
     certificate: LanguageCertificate,
     role: Role = "tuned",
-    base: LoggedClassifier | None = None,
+    base: LoggedModel | None = None,
     tags: Mapping[str, object] | None = None,
-) -> LoggedClassifier:
+) -> LoggedModel:
     """Package a language model, replay its certificate on the package as plain MLflow opens it, and log it.
 
     An adapter is logged without its base's weights: with the address of the base and the digest of its weights.
@@ -78,7 +71,7 @@ def log_language_model(
                 base_weights_sha256=base_sha,
             )
         _check_package(folder, certificate)
-        logged = LoggedClassifier(
+        logged = LoggedModel(
             uri="",
             role=role,
             kind="lora" if model.is_adapter else "full",

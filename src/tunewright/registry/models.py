@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import math
-import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal, TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel
 
 from tunewright.registry.certificate import Certificate, replay
 from tunewright.registry.ledger import Ledger
+from tunewright.registry.logged import LoggedModel, Role, facts_of, tags_of, upload
 from tunewright.registry.packaging import CERTIFICATE_FILE, CLASSIFIER_FOLDER, WEIGHTS, package
-from tunewright.registry.references import MODEL_URI, Version, model_id_of, resolve, version_of
-from tunewright.registry.storage import model_folder, remove_model
+from tunewright.registry.references import Version, model_id_of, resolve, version_of
+from tunewright.registry.storage import model_folder
 from tunewright.registry.tracking import PREFIX, Tracking, explained
 from tunewright.support.digests import digest_file
 from tunewright.support.errors import InputError, TunewrightError
@@ -25,41 +25,10 @@ if TYPE_CHECKING:
     from tunewright.models.classifier import Classifier
     from tunewright.registry.executions import Execution
 
-Role = Literal["tuned", "base"]
 AnyCertificate = TypeVar("AnyCertificate", bound=BaseModel)
 PROBABILITY_TOLERANCE = 1e-4
 LANGUAGE_TASK = "llm/v1/chat"
 """The tag ``task`` of language models, and MLflow's word for them; its own default says "agent"."""
-
-
-class LoggedClassifier(BaseModel):
-    """A model that lies whole in MLflow; small enough for a step's pointer file."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid")
-
-    uri: str
-    """``models:/m-…``."""
-    role: Role
-    kind: Literal["full", "lora"]
-    digest: str
-    """Digest of the weights that it owns."""
-    weights_sha256: str | None
-    """Digest of the weight file, which adapters check; None for an adapter."""
-    size_bytes: int
-    run_id: str
-    certificate: str
-    """Digest of its certificate."""
-    base_uri: str | None = None
-    """For an adapter: the logged model that holds its base."""
-    base_digest: str | None = None
-    """For an adapter: the digest of that base's weights."""
-    base_weights_sha256: str | None = None
-    """For an adapter: the digest of that base's weight file."""
-
-    @property
-    def model_id(self) -> str:
-        """MLflow's id, ``m-…``."""
-        return self.uri.removeprefix(MODEL_URI)
 
 
 def log_classifier(
@@ -69,9 +38,9 @@ def log_classifier(
     certificate: Certificate,
     role: Role = "tuned",
     queries: Sequence[str] = (),
-    base: LoggedClassifier | None = None,
+    base: LoggedModel | None = None,
     tags: Mapping[str, object] | None = None,
-) -> LoggedClassifier:
+) -> LoggedModel:
     """Package a classifier, check the package as plain MLflow opens it, and log it to the run.
 
     Nothing is left in MLflow when the check or the upload fails.
@@ -100,7 +69,7 @@ def log_classifier(
             package(classifier, certificate, folder, base_uri=base_uri, base_weights_sha256=base_sha)
         _check_package(folder, classifier, certificate, queries)
         weights = folder / CLASSIFIER_FOLDER / WEIGHTS
-        logged = LoggedClassifier(
+        logged = LoggedModel(
             uri="",
             role=role,
             kind="lora" if classifier.is_adapter else "full",
@@ -118,7 +87,7 @@ def log_classifier(
 
 
 def register(
-    tracking: Tracking, logged: LoggedClassifier, *, facts: Mapping[str, object] | None = None, who: str = ""
+    tracking: Tracking, logged: LoggedModel, *, facts: Mapping[str, object] | None = None, who: str = ""
 ) -> Version:
     """Make a logged model a version of the project's registered model, and note it in the ledger.
 
@@ -147,7 +116,7 @@ def register(
         except MlflowException as error:
             if error.error_code != "RESOURCE_ALREADY_EXISTS":
                 raise
-        tags = {**_run_facts(tracking, logged.run_id), **_facts_of(logged), **_tags(facts or {})}
+        tags = {**_run_facts(tracking, logged.run_id), **facts_of(logged), **tags_of(facts or {})}
         made = client.create_model_version(
             tracking.model_name,
             source=logged.uri,
@@ -269,58 +238,9 @@ def refused(fact: str) -> TunewrightError:
     )
 
 
-def upload(
-    run: Execution, folder: Path, logged: LoggedClassifier, tags: Mapping[str, object], *, model_type: str
-) -> LoggedClassifier:
-    """Upload a checked package; READY comes last, and a failure takes everything back."""
-    from mlflow.entities import LoggedModelOutput
-    from mlflow.models import Model
-
-    client = run.tracking.client
-    model = client.create_logged_model(
-        run.tracking.experiment_id,
-        name=f"{run.tracking.model_name}-{logged.role}",
-        source_run_id=run.run_id,
-        tags={**_facts_of(logged), **_tags(tags)},
-        model_type=model_type,
-    )
-    try:
-        description = Model.load(str(folder))
-        description.model_id = description.model_uuid = model.model_id
-        description.run_id = run.run_id
-        description.artifact_path = model.artifact_location
-        description.save(str(folder / "MLmodel"))
-        for cache in folder.rglob("__pycache__"):
-            shutil.rmtree(cache)
-        client.log_model_artifacts(model.model_id, str(folder))
-        client.log_outputs(run.run_id, [LoggedModelOutput(model.model_id, step=0)])
-        client.finalize_logged_model(model.model_id, "READY")
-    except BaseException:
-        remove_model(run.tracking, model.model_id)
-        raise
-    return logged.model_copy(update={"uri": MODEL_URI + model.model_id})
-
-
 def _run_facts(tracking: Tracking, run_id: str) -> dict[str, str]:
     """Take over what the run knows: commit, digests, last figures."""
     data = tracking.client.get_run(run_id).data
     names = ("commit", "dirty", "recipe_digest", "data_digest", "step")
     known = {PREFIX + name: data.tags[PREFIX + name] for name in names if PREFIX + name in data.tags}
-    return {**known, **_tags({"metrics": dict(data.metrics)})}
-
-
-def _facts_of(logged: LoggedClassifier) -> dict[str, str]:
-    """Say what a logged model is, as tags."""
-    return _tags(logged.model_dump(exclude={"uri", "run_id"}))
-
-
-def _tags(facts: Mapping[str, object]) -> dict[str, str]:
-    """Turn facts into tags: our prefix, JSON for what is nested."""
-    import json
-
-    def text(value: object) -> str:
-        if isinstance(value, str):
-            return value
-        return json.dumps(value, sort_keys=True, ensure_ascii=False, default=str)
-
-    return {PREFIX + name: text(value) for name, value in facts.items() if value is not None}
+    return {**known, **tags_of({"metrics": dict(data.metrics)})}
