@@ -8,11 +8,12 @@ from contextlib import closing
 from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING, TextIO
 
 from tunewright.data.additions import source_of
 from tunewright.data.cells import Positions, Row, as_row
 from tunewright.data.dataset import Facts, SourceFacts
+from tunewright.data.distinct import Distinct
 from tunewright.data.labelled import read_batch
 from tunewright.data.oddities import notes_of, survey
 from tunewright.data.parts import writing_parts
@@ -38,7 +39,6 @@ TYPED_FORMATS = frozenset({"json", "jsonl", "parquet", "hub"})
 DIGEST_CHARACTERS = 16
 MAX_LABELS = 10_000
 """More distinct labels than this mean that the label column is not one."""
-DISTINCT_BATCH = 1 << 20
 
 
 class IngestSummary(Facts):
@@ -53,33 +53,6 @@ class IngestSummary(Facts):
     """Rows by label, in order of first appearance; rows without one are left out."""
     rejected: dict[str, int]
     """Rows that could not be read, by reason."""
-
-
-class Distinct:
-    """Counts distinct 64-bit digests in 8 bytes each."""
-
-    def __init__(self) -> None:
-        self._known: Any = None
-        self._waiting: list[int] = []
-
-    def add(self, digest: str) -> None:
-        """Add the first 16 hex digits of a digest."""
-        self._waiting.append(int(digest, 16))
-        known = 0 if self._known is None else len(self._known)
-        if len(self._waiting) >= max(DISTINCT_BATCH, known // 2):
-            self._merge()
-
-    def count(self) -> int:
-        """Return how many different ones were added."""
-        self._merge()
-        return len(self._known)
-
-    def _merge(self) -> None:
-        import numpy as np
-
-        fresh = np.array(self._waiting, dtype=np.uint64)
-        self._known = np.unique(fresh if self._known is None else np.concatenate([self._known, fresh]))
-        self._waiting = []
 
 
 @dataclass(slots=True)

@@ -23,12 +23,12 @@ from tunewright.data.chat.saying import text_of
 from tunewright.data.chat.stored import CONVERSATION, cell_of
 from tunewright.data.dataset import SourceFacts
 from tunewright.data.dialects import DELIMITER_NAMES
+from tunewright.data.distinct import Distinct
 from tunewright.data.ingest import (
     DIGEST_CHARACTERS,
     REJECTED,
     RESERVED,
     SUMMARY,
-    Distinct,
     IngestSummary,
     free_names,
 )
