@@ -87,7 +87,7 @@ def test_an_engine_that_cannot_do_it_or_crashes_costs_nobody_else_anything(optim
 
 
 def test_the_winner_lies_with_its_version_and_opens_without_torch(optimized):
-    from tunewright.engines.registering import attached
+    from tunewright.engines.registering import attached, is_proved_here
     from tunewright.pipeline.project import Project
     from tunewright.registry.tracking import connect
 
@@ -98,6 +98,7 @@ def test_the_winner_lies_with_its_version_and_opens_without_torch(optimized):
     assert version.reference == report["model"]
     assert version.facts["engine"] == "openvino:fp32" or report["chosen"]["engine"] == "transformers"
     assert "texts a second" in version.facts["engine_verdict"]
+    assert is_proved_here(version)
     script = (
         "import sys; from pathlib import Path; from tunewright.engines.copies import open_classifier;"
         f"print(open_classifier(Path({str(copy)!r}), threads=1).classify(['where is my parcel?'])[0].label,"

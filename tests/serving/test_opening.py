@@ -80,6 +80,43 @@ def test_a_version_is_served_by_the_copy_that_was_chosen_for_it(project, copies)
         registered_copy(request)
 
 
+@pytest.mark.parametrize("is_right", [True, False])
+def test_a_copy_from_another_kind_of_processor_is_proved_before_it_answers(
+    project, copies, opposite, is_right, start, tmp_path
+):
+    """Kernels differ, and some are wrong; here another model's answers stand for them."""
+    from tunewright.engines.conversion import classifier_source, convert
+    from tunewright.engines.interface import Form
+    from tunewright.engines.text_side import TextFacts
+
+    root, tracking, logged = project
+    copy = copies("openvino:fp32")
+    if not is_right:
+        source = classifier_source(opposite, tmp_path / "source")
+        copy = convert(source, Form.parse("openvino:fp32"), tmp_path, text=TextFacts.of(opposite))
+    beside = model_folder(tracking, logged.uri) / "engines" / "openvino-fp32"
+    shutil.copytree(copy, beside)
+    tags = {"engine": "openvino:fp32", "engine_processor": "Intel(R) Xeon(R) Processor 01234567"}
+    try:
+        for name, value in tags.items():
+            tracking.client.set_model_version_tag("mail", "1", f"tunewright.{name}", value)
+        running = start("mail/1", cwd=root, wait=is_right)
+        if is_right:
+            assert running.classify(TEXTS).status_code == 200
+            assert running.end() == 0
+        else:
+            running.said = running.process.communicate(timeout=120)[1].splitlines()
+            assert running.process.returncode == 1
+    finally:
+        shutil.rmtree(beside)
+        for name in tags:
+            tracking.client.delete_model_version_tag("mail", "1", f"tunewright.{name}")
+    assert any("proved on another kind of processor" in line for line in running.said)
+    if not is_right:
+        assert "mail (openvino:fp32): logits differ by" in running.said[-1]
+        assert "Traceback" not in "\n".join(running.said)
+
+
 def test_an_answer_is_traced_to_the_version_that_gave_it(project, cli):
     root, _, logged = project
     answered(root, "pred_019aa0b1c2d30123456789abcdef-0", version=1)

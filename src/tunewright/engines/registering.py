@@ -14,13 +14,14 @@ from tunewright.registry.storage import local_folder
 from tunewright.registry.tracking import PREFIX, Tracking, explained
 from tunewright.support.errors import TunewrightError
 from tunewright.support.files import writing_folder
+from tunewright.support.machine import processor_mark
 
 if TYPE_CHECKING:
     from tunewright.registry.references import Version
 
 FOLDER = "engines"
 """Below the logged model's files."""
-ENGINE_TAG, VERDICT_TAG = "engine", "engine_verdict"
+ENGINE_TAG, VERDICT_TAG, PROCESSOR_TAG = "engine", "engine_verdict", "engine_processor"
 
 
 def place_of(form: Form) -> str:
@@ -46,8 +47,14 @@ def attach(tracking: Tracking, version: Version, copy: Path, form: Form, verdict
         shutil.copytree(copy, Path(name) / place_of(form))
         client.log_model_artifacts(model_id_of(version.uri), name)
         # The tag comes last: who reads it finds the copy whole.
-        for tag, value in ((VERDICT_TAG, verdict), (ENGINE_TAG, str(form))):
+        tags = {VERDICT_TAG: verdict, PROCESSOR_TAG: processor_mark(), ENGINE_TAG: str(form)}
+        for tag, value in tags.items():
             client.set_model_version_tag(version.name, str(version.version), PREFIX + tag, value)
+
+
+def is_proved_here(version: Version) -> bool:
+    """Tell whether a version's copy was proved on a processor like this one: others have other kernels."""
+    return version.facts.get(PROCESSOR_TAG) == processor_mark()
 
 
 def attached(tracking: Tracking, reference: str = "") -> tuple[Version, Path | None]:

@@ -58,6 +58,9 @@ class Found(BaseModel):
     aliases: tuple[str, ...] = ()
     certificate: Path | None = None
     """What it answered when it was made; None for a copy named by its folder."""
+    is_proved: bool = True
+    """Whether it was held against its certificate on a processor like this one, or needs no proof: Transformers in fp32
+    is what certificates are made with."""
     called: str = ""
     """What it is called where it is served beside another one."""
     base: Path | None = None
@@ -166,7 +169,7 @@ def registered_copy(request: Request) -> Found:
         InputError: When there is no such version, or it must share a base and can't.
         TunewrightError: When its copy is gone, or it can't be converted.
     """
-    from tunewright.engines.registering import attached
+    from tunewright.engines.registering import attached, is_proved_here
     from tunewright.registry.packaging import CERTIFICATE_FILE
     from tunewright.registry.storage import model_folder
     from tunewright.registry.tracking import connect
@@ -181,6 +184,7 @@ def registered_copy(request: Request) -> Found:
         version=str(version.version),
         aliases=version.aliases,
         certificate=model_folder(tracking, version.uri) / CERTIFICATE_FILE,
+        is_proved=folder is None or is_proved_here(version),
         base=base,
     )
 

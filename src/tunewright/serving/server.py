@@ -17,10 +17,12 @@ import uvicorn
 from tunewright.serving.adapters import adapter_models, open_adapters
 from tunewright.serving.app import build_app
 from tunewright.serving.rollout.conducting import Rollout
+from tunewright.serving.rollout.proving import prove
 from tunewright.serving.rollout.trial import found_model
 from tunewright.serving.service import Service
 from tunewright.serving.surroundings import Surroundings
 from tunewright.serving.tls import tls_options
+from tunewright.support.console import say
 from tunewright.support.errors import InputError, TunewrightError
 
 if TYPE_CHECKING:
@@ -28,6 +30,7 @@ if TYPE_CHECKING:
     from tunewright.serving.generation.served import ServedLanguageModel
     from tunewright.serving.opening import Found, Request
     from tunewright.serving.served import ServedModel
+    from tunewright.serving.service import Prove
 
 BACKLOG = 2048
 """Connections that the system keeps for us until we take them; uvicorn's default."""
@@ -72,18 +75,13 @@ def serve(
         adapters = (
             adapter_models(sharing, settings, threads=threads, metrics=service.metrics) if sharing else []
         )
-        models: list[ServedModel] = [
-            *adapters,
-            *(
-                found_model(each, settings, threads=threads, metrics=service.metrics)
-                for each in (found, *beside)
-                if not each.base
-            ),
-        ]
+        others = [each for each in (found, *beside) if not each.base]
+        own = [found_model(each, settings, threads=threads, metrics=service.metrics) for each in others]
+        proving = partial(_prove, service, dict(zip(own, others, strict=True)))
         if watching:
             service.rollout = Rollout(service, watching, found, threads=threads)
         with _loop() as loop:
-            opening = partial(_open, service, models, adapters, sharing)
+            opening = partial(_open, service, adapters, sharing, own, proving)
             loop.run_until_complete(_run(service, opening, listening, ready, tls))
 
 
@@ -131,14 +129,24 @@ class _Server(uvicorn.Server):
 
 async def _open(
     service: Service,
-    models: Sequence[ServedModel],
     adapters: Sequence[ServedLanguageModel],
     found: Sequence[Found],
+    own: Sequence[ServedModel],
+    proving: Prove,
 ) -> None:
-    """Open the models, those that share a worker first."""
+    """Open the models: those that share a worker, then those with one of their own."""
     if adapters:
         await open_adapters(service, adapters, found)
-    await service.open(*models)
+    await service.open(*adapters, *own, prove=proving)
+
+
+async def _prove(service: Service, copies: Mapping[ServedModel, Found], model: ServedModel) -> None:
+    """Replay the certificate of a copy that was proved on another kind of processor."""
+    found = copies[model]
+    if found.is_proved or found.certificate is None:
+        return
+    say(f"{model.identity.id} was proved on another kind of processor: its certificate is replayed first")
+    await prove(service, model, found.certificate)
 
 
 async def _run(

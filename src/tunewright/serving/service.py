@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING, Literal
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Literal, TypeAlias
 
 from tunewright.serving.asked import Authoriser, Sink, by_address, nowhere
 from tunewright.serving.faults import NOT_FOUND, ServingError, unavailable
@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from tunewright.serving.rollout.conducting import Rollout
     from tunewright.serving.served import ServedModel
 
+Prove: TypeAlias = "Callable[[ServedModel], Awaitable[None]]"
+"""Raises a ``TunewrightError`` about an opened model that must not be served."""
 State = Literal["starting", "ready", "degraded", "down", "draining"]
 TAKES_REQUESTS = ("ready", "degraded")
 LOOK_S = 0.02
@@ -74,18 +76,25 @@ class Service:
             return "down"
         return "ready" if all(model.keeper.lanes for model in self.models) else "degraded"
 
-    async def open(self, *models: ServedModel) -> None:
+    async def open(self, *models: ServedModel, prove: Prove | None = None) -> None:
         """Open the models' workers, those aside that are kept already, and serve all of them from then on.
 
+        Args:
+            models: The first one answers where a request names none.
+            prove: Asked about each before it is served.
+
         Raises:
-            TunewrightError: When one can't be opened.
+            TunewrightError: When one can't be opened, or isn't what was certified.
         """
         for model in models:
             if self.is_kept(model):
                 continue
             try:
                 await model.keeper.open()
+                if prove:
+                    await prove(model)
             except Exception as error:
+                await model.keeper.end()
                 raise _cannot_open(model, error) from error
             self.keep(model)
         self.models += models

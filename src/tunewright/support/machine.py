@@ -7,8 +7,11 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
+from tunewright.support.digests import digest_bytes
+
 CPUINFO = Path("/proc/cpuinfo")
 MODEL_NAME = re.compile(r"^model name\s*:\s*(.+)$", re.MULTILINE)
+INSTRUCTIONS = re.compile(r"^(?:flags|Features)\s*:\s*(.+)$", re.MULTILINE)
 GIB = 1 << 30
 
 
@@ -37,9 +40,23 @@ def describe_machine() -> Machine:
     )
 
 
+def processor_mark() -> str:
+    """Return what tells processors apart on which a library may choose other kernels: name, digest of instruction sets.
+
+    Virtual machines with and without AMX have the same name.
+    """
+    found = INSTRUCTIONS.search(_cpuinfo())
+    return f"{_processor()} {digest_bytes(found[1].encode())[:8]}" if found else _processor()
+
+
 def _processor() -> str:
-    try:
-        found = MODEL_NAME.search(CPUINFO.read_text(encoding="utf-8", errors="replace"))
-    except OSError:
-        found = None
+    found = MODEL_NAME.search(_cpuinfo())
     return found[1].strip() if found else platform.processor() or platform.machine()
+
+
+def _cpuinfo() -> str:
+    """Read what Linux says of the processor; nothing elsewhere."""
+    try:
+        return CPUINFO.read_text(encoding="utf-8", errors="replace")
+    except OSError:
+        return ""

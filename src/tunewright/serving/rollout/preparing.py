@@ -9,10 +9,9 @@ from typing import TYPE_CHECKING
 
 from tunewright.engines.copies import MANIFEST
 from tunewright.registry.references import CHAMPION
-from tunewright.serving.classifying import ServedClassifier
-from tunewright.serving.rollout.certifying import certify
 from tunewright.serving.rollout.fetching import fetch
 from tunewright.serving.rollout.memory import shortage
+from tunewright.serving.rollout.proving import prove
 from tunewright.serving.rollout.trial import found_model
 from tunewright.serving.service import memory_of
 from tunewright.support.errors import TunewrightError
@@ -55,7 +54,7 @@ async def prepare(rollout: Rollout, trial: Trial) -> ServedModel:
             raise TunewrightError(f"its task is {model.task}, served is {current.task}")
         await _open(model)
         trial.phase = "certifying"
-        await _certify(rollout, model, found)
+        await prove(service, model, found.certificate)
     except BaseException:
         if sharing:
             model.leave()
@@ -82,19 +81,6 @@ async def _open(model: ServedModel) -> None:
         await model.join()
     else:
         await model.keeper.open()
-
-
-async def _certify(rollout: Rollout, model: ServedModel, found: Found) -> None:
-    """Replay the certificate of its task."""
-    seconds = rollout.service.settings.batch_timeout_s
-    if isinstance(model, ServedClassifier):
-        await certify(model, found.certificate, seconds=seconds)
-        return
-    from tunewright.serving.generation.question import as_language_model
-    from tunewright.serving.rollout.certifying_language import certify_language
-
-    beside = [as_language_model(other) for other in rollout.service.models if other.keeper is model.keeper]
-    await certify_language(as_language_model(model), found.certificate, seconds=seconds, beside=beside)
 
 
 async def _fetched(rollout: Rollout, trial: Trial) -> Found:
