@@ -134,6 +134,21 @@ def test_a_seed_repeats_what_was_drawn(client, name):
     assert len(unseeded) == 3
 
 
+def test_nothing_is_written_behind_a_stop_word(client, name):
+    """The engine doesn't know the word; each answer that has come to it gives its slot back at once."""
+    given = {"model": name, "max_tokens": 100, "temperature": 0}
+    for prompt in (PROMPTS[0], PROMPTS):
+        whole = client.completions.create(prompt=prompt, **given)
+        stop = whole.choices[0].text[20:23]
+        found = client.completions.create(prompt=prompt, stop=stop, **given)
+        assert [each.text for each in found.choices] == [
+            each.text.partition(stop)[0] for each in whole.choices
+        ]
+        most = sum(100 if each.finish_reason == "length" else 1 + len(each.text) for each in found.choices)
+        assert found.usage.completion_tokens <= most
+        assert found.usage.completion_tokens < whole.usage.completion_tokens
+
+
 def test_an_answer_ends_before_a_stop_word(client, name):
     whole = client.completions.create(model=name, prompt=PROMPTS[0], max_tokens=60).choices[0].text
     for stop in (whole[20:23], whole[31:38], [whole[40:44], "never said"]):

@@ -19,6 +19,13 @@ CONTEXT = 8
 """Tokens of the prompt that an answer is decoded behind: a blank at its beginning, or half a character, shows there."""
 
 
+def stream_of(
+    prompt_ids: Sequence[int], side: LanguageSide, stops: Sequence[str], *, strips: bool
+) -> TextStream:
+    """Return what decodes the answer to a prompt (see ``TextStream``)."""
+    return TextStream(side.text, stops, before=prompt_ids[-CONTEXT:], strips=strips)
+
+
 @dataclass(frozen=True, slots=True)
 class Token:
     """One token with its likelihood."""
@@ -55,7 +62,7 @@ class Reader:
     def __init__(self, writing: Writing, side: LanguageSide, stops: Sequence[str], *, strips: bool) -> None:
         self._writing = writing
         self._side = side
-        self._stream = TextStream(side.text, stops, before=writing.prompt_ids[-CONTEXT:], strips=strips)
+        self._stream = stream_of(writing.prompt_ids, side, stops, strips=strips)
         self._read = 0
         self.text = ""
         """What it said so far."""

@@ -14,6 +14,7 @@ from tunewright.serving.admission import Admission
 from tunewright.serving.faults import ServingError, timed_out, unanswerable, unavailable
 from tunewright.serving.generation.begun import Begun
 from tunewright.serving.generation.keeper import WritingKeeper
+from tunewright.serving.generation.reading import stream_of
 from tunewright.serving.generation.waiting import WaitingLine
 from tunewright.serving.generation.wanted import Wanted, characters, render
 from tunewright.serving.generation.writing import Writing
@@ -212,8 +213,10 @@ class ServedLanguageModel(ServedModel):
                 continue
             self._count(writing, len(piece.ids), now)
             writing.take(piece.ids, piece.scores, piece.finish)
-            if piece.finish:
+            if writing.finish:
                 self.admission.answered(writing.tokens, now)
+            if writing.finish and not piece.finish:
+                self.keeper.drop(writing)
 
     def refused(self, writing: Writing, why: str) -> None:
         """Answer a request with an error, for the engine can't do what it asks."""
@@ -252,7 +255,10 @@ class ServedLanguageModel(ServedModel):
             most = min(room, wanted.sampling.max_new_tokens, self.settings.max_new_tokens)
             for choice in range(wanted.n):
                 sampling = replace(wanted.sampling, max_new_tokens=most, seed=wanted.sampling.seed + choice)
-                found.append(Writing(prompt.ids, sampling, caller, arrival, self, self.adapter))
+                writing = Writing(prompt.ids, sampling, caller, arrival, self, self.adapter)
+                if wanted.stops:
+                    writing.stream = stream_of(prompt.ids, self.side, wanted.stops, strips=wanted.strips)
+                found.append(writing)
         return tuple(found)
 
     async def _rendered(self, wanted: Wanted) -> tuple[Prompt, ...]:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
     from tunewright.engines.interface import Finish, Sampling, TokenScore
     from tunewright.serving.faults import ServingError
     from tunewright.serving.generation.desk import Desk
+    from tunewright.serving.generation.text import TextStream
 
 
 @dataclass(eq=False, slots=True)
@@ -26,6 +27,8 @@ class Writing:
     """Who gave it, and takes what comes of it."""
     adapter: str = ""
     """What it is written with, as the worker knows it; empty for the copy itself."""
+    stream: TextStream | None = None
+    """Looks for words that it is to end before; None where there are none."""
     number: int = 0
     """By which the worker knows it; 0 while it waits."""
     ids: list[int] = field(default_factory=list)
@@ -69,9 +72,14 @@ class Writing:
         return [*self.prompt_ids, *self.ids], sampling
 
     def take(self, ids: Sequence[int], scores: Sequence[TokenScore], finish: Finish | None) -> None:
-        """Take what was written."""
+        """Take what was written; behind a word that it is to end before, nothing more need come.
+
+        Who reads it finds that word again: engines know nothing of it, so for them the answer was cut.
+        """
         self.ids += ids
         self.scores += scores
+        if finish is None and self.stream and self.stream.add(ids).stopped:
+            finish = "length"
         self.finish = finish
         self._tell()
 
