@@ -20,6 +20,7 @@ from tunewright.engines.copies import open_classifier, read_manifest, seal
 from tunewright.engines.interface import Form
 from tunewright.engines.judging import judge
 from tunewright.engines.text_side import TOKENIZER, TextSide
+from tunewright.engines.widths import beside_every_width
 from tunewright.support.errors import InputError, TunewrightError
 
 ONE_EACH = ("transformers:fp32", "openvino:fp32", "ctranslate2:fp32", "onnx:fp32")
@@ -272,6 +273,21 @@ def test_a_rounded_width_holds_its_text_within_what_the_model_reads(length, limi
     width = rounded(length, limit)
     assert length <= width <= max(length, limit)
     assert width - length < max(1, min(16, length / 4 + 1))
+
+
+@given(
+    lengths=st.lists(st.integers(1, 300), min_size=1, max_size=9),
+    limit=st.integers(1, 600),
+)
+def test_texts_are_put_beside_one_of_every_width(lengths, limit):
+    ids = [list(range(min(length, limit))) for length in lengths]
+    found = list(beside_every_width(ids, limit))
+
+    assert [len(wide) for _, wide in found] == sorted(
+        {rounded(at, limit) for at in range(2, min(limit, 512) + 1)}
+    )
+    for rows, wide in found:
+        assert all(0 < len(row) < len(wide) for row in rows)
 
 
 def test_rounded_widths_are_few():

@@ -67,7 +67,7 @@ def measure(job: MeasureJob) -> Measured:
         "texts": model.logits(texts),
         "rebatched": np.concatenate([model.logits([text]) for text in texts[:: every_alone(len(texts))]]),
     }
-    found |= _beside_every_width(model, model.encode(probes), found["alone"])
+    found |= _beside_every_width(model, model.encode(probes))
     save: Any = np.savez  # its stub takes every name for an option
     save(job.logits, **found)
     p50, p95 = _latency(model, texts, job.seconds)
@@ -84,16 +84,14 @@ def measure(job: MeasureJob) -> Measured:
     )
 
 
-def _beside_every_width(
-    model: EngineClassifier, ids: list[list[int]], alone: npt.NDArray[np.float32]
-) -> dict[str, npt.NDArray[np.float32]]:
-    """Score probes in batches of every width: ``widened``, and what they got alone: ``narrow``."""
+def _beside_every_width(model: EngineClassifier, ids: list[list[int]]) -> dict[str, npt.NDArray[np.float32]]:
+    """Score short texts in batches of every width, ``widened``, and alone, ``narrow``."""
     import numpy as np
 
     widened, narrow = [], []
-    for probes, batch in beside_every_width(ids, model.text.facts.max_length):
-        widened.append(model.score(batch)[0][: len(probes)])
-        narrow.append(alone[probes])
+    for rows, wide in beside_every_width(ids, model.text.facts.max_length):
+        widened.append(model.score([*rows, wide])[0][: len(rows)])
+        narrow += [model.score([row])[0] for row in rows]
     return {"widened": np.concatenate(widened), "narrow": np.concatenate(narrow)}
 
 

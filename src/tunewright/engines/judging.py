@@ -73,8 +73,8 @@ def judge(
         certificate: Of the model.
         precision: Of the copy; ``fp32`` must be exact.
         measured: Token ids and cleaned texts of the probes.
-        found: The copy's logits: ``alone`` and ``together`` (probes), ``widened`` and ``narrow`` (probes in batches of
-            every width, and alone), ``texts`` and, of every so manieth of them alone, ``rebatched``.
+        found: The copy's logits: ``alone`` and ``together`` (probes), ``narrow`` and ``widened`` (short texts alone and
+            in batches of every width), ``texts`` and, of every so manieth of them alone, ``rebatched``.
         reference: The model's logits of the test rows, float32 (rows, labels).
         truth: Class ids of the test rows; empty where they have none.
         max_accuracy_loss: Accuracy that it may lose on them, between 0 and 1.
@@ -134,8 +134,8 @@ def judge_probes(
         cleaned: The probes after cleaning.
         alone: Their logits, float32 (probes, labels).
         together: The same, scored in batches.
-        narrow: Logits of the probes that ``beside_every_width`` took, alone.
-        widened: The same, in its batches.
+        narrow: Logits of the short texts of ``beside_every_width``, alone.
+        widened: The same, beside its wide ones.
     """
     import numpy as np
 

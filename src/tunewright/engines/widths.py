@@ -13,22 +13,18 @@ WIDEST = 512
 
 def beside_every_width(
     ids: Sequence[Sequence[int]], limit: int
-) -> Iterator[tuple[list[int], list[Sequence[int]]]]:
-    """Put probes beside a text of each width that batches are rounded to.
+) -> Iterator[tuple[list[Sequence[int]], list[int]]]:
+    """Give texts to be scored beside another one, of each width that batches are rounded to.
 
     Args:
         ids: Token ids of the probes.
         limit: Tokens that the model reads at most.
 
     Yields:
-        Positions of the shortest probe and of the longest that is shorter than the width, and a batch: these probes,
-        then a text so wide.
+        The shortest probe and the longest that is shorter than the width, or else half of one; and a text so wide.
     """
-    order = sorted(range(len(ids)), key=lambda at: len(ids[at]))
-    longest = ids[order[-1]]
-    for width in sorted({rounded(length, limit) for length in range(1, min(limit, WIDEST) + 1)}):
-        shorter = [at for at in order if len(ids[at]) < width]
-        if not shorter:
-            continue
-        probes = list(dict.fromkeys((shorter[0], shorter[-1])))
-        yield probes, [*(ids[at] for at in probes), list(islice(cycle(longest), width))]
+    probes = sorted(ids, key=len)
+    longest = probes[-1]
+    for width in sorted({rounded(length, limit) for length in range(2, min(limit, WIDEST) + 1)}):
+        shorter = [row for row in probes if len(row) < width] or [longest[: width // 2]]
+        yield [shorter[0], shorter[-1]], list(islice(cycle(longest), width))

@@ -50,9 +50,9 @@ async def certify(model: ServedClassifier, path: Path | None, *, seconds: float)
     alone = await _logits(model, [[row] for row in ids], seconds)
     together = await _logits(model, _batches(ids), seconds)
     narrow, widened = [], []
-    for probes, batch in beside_every_width(ids, model.text.facts.max_length):
-        narrow.append(alone[probes])
-        widened.append((await _logits(model, [batch], seconds))[: len(probes)])
+    for rows, wide in beside_every_width(ids, model.text.facts.max_length):
+        narrow.append(await _logits(model, [[row] for row in rows], seconds))
+        widened.append((await _logits(model, [[*rows, wide]], seconds))[: len(rows)])
     refusals = judge_probes(
         certificate,
         Form.parse(model.identity.form).precision,
