@@ -118,7 +118,7 @@ def test_a_server_that_ends_is_noticed(copy, tuned):
 def started_by(pid):
     """Servers that are running, without those who mind them."""
     found = psutil.Process(pid).children(recursive=True)
-    return [each for each in found if not each.children()]
+    return [each for each in found if each.status() != psutil.STATUS_ZOMBIE and not each.children()]
 
 
 def step_often(generator):
