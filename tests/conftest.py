@@ -27,7 +27,7 @@ def require(condition: bool, reason: str) -> None:
 LONGEST = (
     "test_stack.py", "test_sweep.py", "test_language_run.py", "test_commands.py", "test_kill_anywhere.py",
     "test_kills_and_damage.py", "test_hot_swap.py", "test_shared_worker.py", "test_writing_swap.py",
-    "test_benchmarks_beside_others.py", "test_wrong_uses.py", "test_project_templates.py",
+    "test_sms_served.py", "test_benchmarks_beside_others.py", "test_wrong_uses.py", "test_project_templates.py",
     "test_data_versions.py", "test_run.py", "test_bench_serve.py", "test_moved_project.py",
     "test_preferences.py", "test_copies.py", "test_lifecycle.py", "test_loop.py", "test_trace.py",
     "test_optimize.py", "test_real_sources.py", "test_notebook_kernel.py", "test_models.py", "test_dagster.py",
@@ -47,7 +47,7 @@ SOAK = (
     "test_shared_worker.py", "test_writing_swap.py", "test_project_templates.py", "test_data_versions.py",
     "test_loop.py", "test_resume.py", "test_preferences.py", "test_moved_project.py", "test_launching.py",
     "test_processes_agree.py", "test_killed.py", "test_labelling_loop.py", "test_real_sources.py",
-    "test_notebooks.py", "test_notebook_kernel.py",
+    "test_notebooks.py", "test_notebook_kernel.py", "test_sms_served.py",
 )  # fmt: skip
 """Files that kill, fill and repeat, or go a whole way of which quicker ones show the parts; the longest first. They
 hold more than half of all time, so that ``TUNEWRIGHT_SOAK=turn`` takes a quarter, another one for each commit."""
